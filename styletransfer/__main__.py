@@ -1,0 +1,8 @@
+"""`python -m styletransfer`."""
+
+import sys
+
+from styletransfer.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

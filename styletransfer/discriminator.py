@@ -1,0 +1,95 @@
+"""The network that exists only while training: is this patch painted, in this style?
+
+Patches (Isola 2017) at several scales (Wang 2018), one set of logits per style, and differentiable augmentation
+(Zhao 2020) without which a single painting is memorized in a few hundred steps.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm as with_spectral_norm
+
+AUGMENTATION_NUMBERS = 8  # uniform random numbers that `augment` takes per picture
+
+
+class Discriminator(nn.Module):
+    """Patch logits at several scales of a picture.
+
+    Args:
+        styles: how many styles; each has its own output channel.
+        channels: width of the first layer; it doubles twice.
+        scales: how many resolutions look at the picture, each half of the one before.
+        spectral_norm: bound each layer's gain (Miyato 2018).
+    """
+
+    def __init__(self, styles: int, channels: int = 32, scales: int = 2, spectral_norm: bool = False) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(_patch_network(styles, channels, spectral_norm) for _ in range(scales))
+
+    def forward(self, painting: Tensor, style_weights: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) in [-1, 1] and (N, S) -> one (N, 1, h, w) of logits per scale; large means "painted"."""
+        logits = []
+        # Always in float32: R1 differentiates these gradients once more, and the network is small.
+        with torch.autocast(painting.device.type, enabled=False):
+            x = painting.float()
+            for network in self.scales:
+                per_style = network(x)
+                logits.append((per_style * style_weights.float()[:, :, None, None]).sum(dim=1, keepdim=True))
+                x = F.avg_pool2d(x, 2)
+        return logits
+
+
+def _patch_network(styles: int, channels: int, spectral_norm: bool) -> nn.Sequential:
+    norm = with_spectral_norm if spectral_norm else nn.Identity()
+    layers: list[nn.Module] = []
+    widths: Sequence[int] = (3, channels, 2 * channels, 4 * channels)
+    for before, after in zip(widths, widths[1:], strict=False):
+        layers += [norm(nn.Conv2d(before, after, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, norm(nn.Conv2d(widths[-1], styles, 3, padding=1)))
+
+
+def augment(pictures: Tensor, numbers: Tensor) -> Tensor:
+    """Differentiable augmentation of what the discriminator sees, real and fake alike (Zhao 2020, section 3.2).
+
+    Random numbers come from outside (the data), so that a resumed or distributed run augments as the plain one.
+
+    Args:
+        pictures: (N, 3, H, W) in [-1, 1].
+        numbers: (N, 8) uniform in [0, 1): brightness, saturation, contrast, shift in x and y, mirror, place of the
+            cutout in x and y.
+    """
+    brightness, saturation, contrast, dx, dy, mirror, cx, cy = numbers.to(pictures).unbind(1)
+    # Colors move half as far as in the paper: a palette is part of a style.
+    x = pictures + _column(brightness - 0.5) * 0.5
+    gray = x.mean(dim=1, keepdim=True)
+    x = gray + (x - gray) * _column(0.5 + saturation)
+    middle = x.mean(dim=(1, 2, 3), keepdim=True)
+    x = middle + (x - middle) * _column(0.75 + contrast / 2)
+    x = torch.where(_column(mirror) < 0.5, x.flip(3), x)
+    x = _translate(x, (dx - 0.5) / 4, (dy - 0.5) / 4)
+    return x * _cutout_mask(x, cx, cy)
+
+
+def _column(numbers: Tensor) -> Tensor:
+    return numbers.view(-1, 1, 1, 1)
+
+
+def _translate(x: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+    """Shift by fractions of the side, in whole pixels, zeros entering."""
+    n, _, height, width = x.shape
+    rows = torch.arange(height, device=x.device) + (dy * height).round().long()[:, None]
+    columns = torch.arange(width, device=x.device) + (dx * width).round().long()[:, None]
+    inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((columns >= 0) & (columns < width))[:, None, None, :]
+    picture = torch.arange(n, device=x.device)[:, None, None]
+    moved = x[picture, :, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :]]
+    return moved.permute(0, 3, 1, 2) * inside
+
+
+def _cutout_mask(x: Tensor, cx: Tensor, cy: Tensor) -> Tensor:
+    """Zeros in a square of half the side around (cx, cy), ones elsewhere; (N, 1, H, W)."""
+    height, width = x.shape[-2:]
+    far_y = (torch.arange(height, device=x.device) / height - cy[:, None]).abs() > 0.25
+    far_x = (torch.arange(width, device=x.device) / width - cx[:, None]).abs() > 0.25
+    return (far_y[:, None, :, None] | far_x[:, None, None, :]).to(x.dtype)

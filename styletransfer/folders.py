@@ -1,0 +1,52 @@
+"""A folder written whole or not at all: a kill at any moment leaves the old one or the new one, never half of one."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PARTIAL = ".partial-"
+
+
+def partial_path(folder: Path) -> Path:
+    """Where a folder is written before it gets its name: beside it, so that the rename is atomic."""
+    return folder.with_name(PARTIAL + folder.name)
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """Yield the partial folder to write into; commit it at the end, or remove it when that fails."""
+    partial = partial_path(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        commit(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def commit(folder: Path) -> None:
+    """Flush the written partial folder to the disk and give it its name; an older folder of that name is replaced."""
+    partial = partial_path(folder)
+    for path in [*partial.rglob("*"), partial]:
+        _flush(path)
+    if folder.exists():
+        retired = folder.with_name(f"{PARTIAL}old-{folder.name}")
+        shutil.rmtree(retired, ignore_errors=True)
+        folder.rename(retired)
+        partial.rename(folder)
+        shutil.rmtree(retired, ignore_errors=True)
+    else:
+        partial.rename(folder)
+    _flush(folder.parent)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,166 @@
+"""What each network is asked to do: pure functions of tensors that know no network.
+
+Feature losses return one value per picture, so that styles can be weighed; the others return the mean over the batch.
+Nothing mixes pictures, so the mean over processes of equal batches is the loss of the global batch.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ADVERSARIAL = ("non-saturating", "hinge", "least-squares")
+
+
+def discriminator_loss(real_logits: Sequence[Tensor], fake_logits: Sequence[Tensor], kind: str) -> Tensor:
+    """Tell paintings from fake paintings; mean over scales of the discriminator.
+
+    Args:
+        real_logits, fake_logits: one (N, 1, h, w) per scale; large means "a real painting".
+        kind: "non-saturating" (Goodfellow 2014, eq. 1), "hinge" (Lim & Ye 2017) or "least-squares" (Mao 2017, eq. 9
+            without its factor 1/2).
+    """
+    real_term, fake_term = {
+        "non-saturating": (lambda real: F.softplus(-real), F.softplus),
+        "hinge": (lambda real: F.relu(1 - real), lambda fake: F.relu(1 + fake)),
+        "least-squares": (lambda real: (real - 1).square(), torch.square),
+    }[kind]
+    per_scale = [
+        real_term(r.float()).mean() + fake_term(f.float()).mean() for r, f in zip(real_logits, fake_logits, strict=True)
+    ]
+    return torch.stack(per_scale).mean()
+
+
+def generator_loss(fake_logits: Sequence[Tensor], kind: str) -> Tensor:
+    """Pass for a painting: the generator's side of `discriminator_loss`, same kinds, mean over scales."""
+    term = {
+        "non-saturating": lambda fake: F.softplus(-fake),
+        "hinge": torch.neg,
+        "least-squares": lambda fake: (fake - 1).square(),
+    }[kind]
+    return torch.stack([term(logits.float()).mean() for logits in fake_logits]).mean()
+
+
+def r1_penalty(real_logits: Sequence[Tensor], paintings: Tensor) -> Tensor:
+    """Squared gradient norm of the logits at real paintings (Mescheder 2018, eq. 9, without gamma / 2).
+
+    Args:
+        real_logits: one (N, 1, h, w) per scale, computed from `paintings`.
+        paintings: (N, 3, H, W), float32, requiring gradients.
+    """
+    score = torch.stack([logits.float().mean(dim=(1, 2, 3)) for logits in real_logits]).mean(dim=0)
+    (gradient,) = torch.autograd.grad(score.sum(), paintings, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3)).mean()
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, C): products of channels, averaged over positions, in float32 (Gatys 2016, eq. 3)."""
+    with torch.autocast(features.device.type, enabled=False):
+        return _Gram.apply(features.float().flatten(2))
+
+
+def gram_style_loss(features: Sequence[Tensor], target_grams: Sequence[Tensor], patches: int = 1) -> Tensor:
+    """Distance of Gram matrices in units of the target's energy, mean over layers: (N,) (after Gatys 2016, eq. 5).
+
+    Args:
+        features: one (N, C, h, w) per layer, of the fake paintings.
+        target_grams: one (N, C, C) per layer.
+        patches: with n > 1 half of the loss asks each of n x n patches for the style. A Gram matrix is a mean over
+            places: asked of the whole only, strokes may crowd where the photo is busy and leave its sky bare.
+    """
+    per_layer = []
+    for layer, target in zip(features, target_grams, strict=True):
+        grams = gram_matrix(_cut_patches(layer, patches)).unflatten(0, (-1, patches**2))
+        loss = _relative_energy(grams.mean(dim=1) - target, target)
+        if patches > 1:
+            local = torch.stack([_relative_energy(gram - target, target) for gram in grams.unbind(1)]).mean(dim=0)
+            loss = (loss + local) / 2
+        per_layer.append(loss)
+    return torch.stack(per_layer).mean(dim=0)
+
+
+def _cut_patches(features: Tensor, n: int) -> Tensor:
+    """(N, C, H, W) -> (N * n * n, C, H // n, W // n), patches of one picture together."""
+    height, width = features.shape[2] // n, features.shape[3] // n
+    cut = features[:, :, : n * height, : n * width].unflatten(3, (n, width)).unflatten(2, (n, height))
+    return cut.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+
+
+def content_loss(features: Sequence[Tensor], photo_features: Sequence[Tensor]) -> Tensor:
+    """Squared distance of features in units of the photo's energy, mean over layers: (N,) (Johnson 2016, eq. 2)."""
+    per_layer = [
+        _relative_energy(f.float() - p.float(), p.float()) for f, p in zip(features, photo_features, strict=True)
+    ]
+    return torch.stack(per_layer).mean(dim=0)
+
+
+def perceptual_distance(features: Sequence[Tensor], photo_features: Sequence[Tensor], eps: float = 1e-6) -> Tensor:
+    """Squared distance of channel-normalized features, mean over positions, summed over layers: (N,).
+
+    LPIPS with all its linear weights at one (Zhang 2018, section 3.2): it asks which features fire where, and does not
+    mind how strongly, so a painting may be paler or stronger than the photo and still keep its content.
+    """
+    per_layer = []
+    for layers in zip(features, photo_features, strict=True):
+        f, p = (x.float() / (x.float().square().sum(dim=1, keepdim=True) + eps).sqrt() for x in layers)
+        per_layer.append((f - p).square().sum(dim=1).mean(dim=(1, 2)))
+    return torch.stack(per_layer).sum(dim=0)
+
+
+def l1_loss(painting: Tensor, photo: Tensor) -> Tensor:
+    """Mean absolute difference of pixels (Isola 2017, eq. 3); identity and cycle losses are this, too (Zhu 2017)."""
+    return (painting.float() - photo.float()).abs().mean()
+
+
+def color_loss(painting: Tensor, photo: Tensor, blur: int = 16) -> Tensor:
+    """L1 between mean colors of `blur` x `blur` pixel cells: colors stay in their place, strokes are free."""
+    return l1_loss(*(F.avg_pool2d(x.float(), blur, ceil_mode=True, count_include_pad=False) for x in (painting, photo)))
+
+
+def total_variation(painting: Tensor) -> Tensor:
+    """Mean squared difference of neighboring pixels (Johnson 2016, section 3.2)."""
+    painting = painting.float()
+    across = (painting[..., :, 1:] - painting[..., :, :-1]).square().mean()
+    down = (painting[..., 1:, :] - painting[..., :-1, :]).square().mean()
+    return across + down
+
+
+def grid_loss(painting: Tensor) -> Tensor:
+    """How far the spectrum stands out at the periods that upsampling leaves: 4, 8/3 and 2 pixels; in gray levels.
+
+    Amplitudes of the Fourier transform of rows and columns of the gray picture, averaged over them; at each period the
+    amplitude less the mean of its neighbors, where that is positive, summed over periods and both directions.
+
+    Args:
+        painting: (N, 3, H, W) in [-1, 1], H and W multiples of 8, at least 64.
+    """
+    gray = painting.float().mean(dim=1) * 127.5
+    total = torch.zeros((), device=painting.device)
+    for lines in (gray, gray.transpose(1, 2)):
+        size = lines.shape[2]
+        spectrum = torch.fft.rfft(lines).abs().mean(dim=(0, 1)) * 2 / size
+        for bin_ in (size // 4, 3 * size // 8, size // 2):
+            around = torch.cat([spectrum[bin_ - 6 : bin_ - 1], spectrum[bin_ + 2 : bin_ + 7]])
+            total = total + F.relu(spectrum[bin_ - 1 : bin_ + 2].max() - around.mean())
+    return total
+
+
+class _Gram(torch.autograd.Function):
+    """X X^T / positions, with the one product its gradient needs (autograd, not knowing the symmetry, takes two)."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, flat: Tensor) -> Tensor:
+        ctx.save_for_backward(flat)
+        return flat @ flat.transpose(1, 2) / flat.shape[2]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
+        (flat,) = ctx.saved_tensors
+        return ((gradient + gradient.transpose(1, 2)) / flat.shape[2]) @ flat
+
+
+def _relative_energy(difference: Tensor, target: Tensor) -> Tensor:
+    energy = target.square().flatten(1).sum(dim=1).clamp_min(1e-12)
+    return difference.square().flatten(1).sum(dim=1) / energy

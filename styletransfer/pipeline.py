@@ -1,0 +1,156 @@
+"""One call from picture to picture."""
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from styletransfer import packs
+from styletransfer.errors import InputError
+from styletransfer.generator import STRIDE, Generator
+from styletransfer.images import Picture, load_picture, picture_to_tensor, tensor_to_picture
+
+LEAST_SIDE = 16  # pixels
+WHOLE_PIXELS = 1024 * 1024  # up to here a picture is painted in one pass, with its own statistics
+TILE_SIZE = 512  # side of what a tile adds to a larger picture; margins come on top
+
+Photo = Image.Image | Picture | str | Path | bytes | BinaryIO
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
+
+
+class StyleTransferPipeline:
+    """Paints photos with a trained generator.
+
+    Args:
+        generator: in float32; it is moved to `device` and its convolutions run in `dtype` from here on.
+        folder: the pack it came from, for its sample pictures.
+        device: where to paint; the fastest one there is when None.
+        dtype: of the convolutions; bfloat16 where the device computes it natively when None, else float32.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        *,
+        folder: Path | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.dtype = dtype or fastest_dtype(self.device)
+        self.generator = generator.to(self.device).convolve_in(self.dtype).eval()
+        self.folder = folder
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> "StyleTransferPipeline":
+        """Load a style pack. Raises InputError for anything that is not a sound one."""
+        return cls(packs.load_pack(folder), folder=Path(folder), device=device, dtype=dtype)
+
+    @property
+    def styles(self) -> dict[str, str]:
+        """Name -> title of every style, in the pack's order."""
+        return self.generator.styles
+
+    def sample(self, style: str) -> Path | None:
+        """The picture that shows a style, where the pack has one."""
+        return packs.sample_path(self.folder, style) if self.folder else None
+
+    @torch.inference_mode()
+    def __call__(self, photo: Photo, style: str | Mapping[str, float], *, strength: float = 1.0) -> Image.Image:
+        """Paint a photo.
+
+        Args:
+            photo: a picture, opened or not; any size from 16x16 pixels.
+            style: a name, or names with weights to mix ({"monet": 0.6, "great-wave": 0.4}), scaled to sum to 1.
+            strength: 0 gives the photo's pixels exactly, 1 the painting, between them a blend.
+
+        Returns:
+            RGB, or RGBA where the photo has transparency (kept bit for bit), as large as the upright photo.
+
+        Raises:
+            InputError: unreadable or too small photo, unknown style, weights or strength out of range.
+        """
+        weights = self._style_weights(style)
+        if not 0 <= strength <= 1:  # NaN fails this, too
+            raise InputError(f"Strength is {strength}: it must be between 0 (the photo) and 1 (the painting).")
+        picture = photo if isinstance(photo, Picture) else load_picture(photo)
+        if min(picture.size) < LEAST_SIDE:
+            width, height = picture.size
+            raise InputError(f"The photo is {width}x{height} pixels: the least that can be painted is 16x16.")
+        if strength == 0:
+            return picture.compose()
+        painting = Image.new("RGB", picture.size)
+        for box, tile in self._paint(picture.rgb, weights):
+            original = picture_to_tensor(picture.rgb.crop(box)).to(tile) if strength < 1 else tile
+            painting.paste(tensor_to_picture(torch.lerp(original, tile, strength)), box[:2])
+        return Picture(painting, picture.alpha).compose()
+
+    def _style_weights(self, style: str | Mapping[str, float]) -> Tensor:
+        mix = {style: 1.0} if isinstance(style, str) else dict(style)
+        unknown = [name for name in mix if name not in self.styles]
+        if unknown:
+            raise InputError(f"There is no style {unknown[0]!r}: choose from {', '.join(self.styles)}.")
+        usable = all(isinstance(w, int | float) and math.isfinite(w) and w >= 0 for w in mix.values())
+        if not usable or not sum(mix.values()) > 0:
+            raise InputError(f"Style weights are {mix}: give numbers of at least 0, one of them larger.")
+        return self.generator.style_weights(mix).to(self.device)
+
+    def _paint(self, rgb: Image.Image, weights: Tensor) -> Iterator[tuple[Box, Tensor]]:
+        """Painted boxes (1, 3, h, w) that together cover the picture."""
+        width, height = rgb.size
+        if width * height <= WHOLE_PIXELS:
+            yield (0, 0, width, height), self.generator(self._tensor(rgb), weights)
+            return
+        plain = self.generator.fold(weights, self.generator.measure(self._tensor(_thumbnail(rgb)), weights))
+        for box in _tiles(width, height, TILE_SIZE):
+            around = _grow(box, self.generator.margin, width, height)
+            painted = plain(self._tensor(rgb.crop(around)))
+            left, top = box[0] - around[0], box[1] - around[1]
+            yield box, painted[..., top : top + box[3] - box[1], left : left + box[2] - box[0]]
+
+    def _tensor(self, rgb: Image.Image) -> Tensor:
+        return picture_to_tensor(rgb).to(self.device)
+
+
+def fastest_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it natively; elsewhere it would be emulated, slower than float32."""
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        native = device.type == "cpu" and _cpu_has_bfloat16()
+    return torch.bfloat16 if native else torch.float32
+
+
+def _cpu_has_bfloat16() -> bool:
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private, absent in some releases
+    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+
+
+def _thumbnail(rgb: Image.Image) -> Image.Image:
+    """The whole picture with about WHOLE_PIXELS pixels: what its statistics are measured on."""
+    scale = math.sqrt(WHOLE_PIXELS / (rgb.width * rgb.height))
+    size = (max(LEAST_SIDE, round(rgb.width * scale)), max(LEAST_SIDE, round(rgb.height * scale)))
+    return rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _tiles(width: int, height: int, side: int) -> Iterator[Box]:
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            yield left, top, min(left + side, width), min(top + side, height)
+
+
+def _grow(box: Box, margin: int, width: int, height: int) -> Box:
+    """The box with its margin, inside the picture; the margin is a whole number of cells, so cells stay in place."""
+    assert margin % STRIDE == 0 and TILE_SIZE % STRIDE == 0
+    left, top, right, bottom = box
+    return max(0, left - margin), max(0, top - margin), min(width, right + margin), min(height, bottom + margin)

@@ -1,0 +1,42 @@
+"""The losses of a run: a line of JSON every few steps, and the tracker's curves."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+LOSSES = "losses.jsonl"
+
+
+class LossLog:
+    """Writes `losses.jsonl` in a run's folder and feeds the tracker; values are means over all processes.
+
+    Args:
+        accelerator: of the run; its trackers are started here.
+        folder: the run's output folder, made where it is missing.
+        recipe: the settings, for the tracker.
+        first_step: where this process took the run up, for its speed.
+    """
+
+    def __init__(self, accelerator: Accelerator, folder: Path, recipe: Mapping[str, Any], first_step: int) -> None:
+        self.accelerator, self.path, self.first_step = accelerator, folder / LOSSES, first_step
+        self.started = time.monotonic()
+        folder.mkdir(parents=True, exist_ok=True)
+        if accelerator.log_with:
+            accelerator.init_trackers("styletransfer", config={"recipe": json.dumps(dict(recipe))})
+
+    def write(self, step: int, terms: Mapping[str, Tensor], learning_rate: float) -> None:
+        """One line; every process must call it, the main one writes."""
+        values = torch.stack([value.float() for value in terms.values()])
+        values = self.accelerator.reduce(values, reduction="mean").tolist()
+        line = {**dict(zip(terms, values, strict=True)), "learning_rate": learning_rate}
+        self.accelerator.log(line, step=step)
+        if self.accelerator.is_main_process:
+            speed = (step - self.first_step) / (time.monotonic() - self.started)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, **line, "steps_per_second": round(speed, 3)}) + "\n")

@@ -1,0 +1,135 @@
+"""What stands before the first step: the accelerator, optimizers, schedules, and the checks of what a run was given."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    is_tensorboard_available,
+    is_trackio_available,
+    is_wandb_available,
+)
+from diffusers.optimization import get_scheduler
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from styletransfer.checkpoints import list_checkpoints
+from styletransfer.config import TrainingConfig
+from styletransfer.errors import InputError
+from styletransfer.generator import Generator
+from styletransfer.packs import is_style_name
+
+# Settings that a checkpoint's tensors depend on; the others may change when a run is continued.
+SHAPES = ("channels", "blocks", "discriminator_channels", "discriminator_scales", "spectral_norm")
+
+
+def build_accelerator(config: TrainingConfig) -> Accelerator:
+    """The Accelerator of a run. Raises InputError where this machine cannot do what the config asks for."""
+    tracker = _tracker(config.tracker)
+    mixed = {"fp32": "no"}.get(config.mixed_precision, config.mixed_precision)
+    if mixed == "fp16" and (config.cpu or not torch.cuda.is_available()):
+        raise InputError("--mixed-precision fp16 needs a GPU: use bf16 or fp32 on the CPU.")
+    return Accelerator(
+        cpu=config.cpu,
+        mixed_precision=mixed,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        log_with=tracker,
+        project_dir=config.output_dir,
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
+
+
+def _tracker(name: str) -> str | None:
+    """The tracker, where it is installed. The default one may be missing: losses.jsonl is always written."""
+    installed = {
+        "tensorboard": is_tensorboard_available,
+        "trackio": is_trackio_available,
+        "wandb": is_wandb_available,
+    }
+    if name == "none" or installed[name]():
+        return None if name == "none" else name
+    if name == "tensorboard":
+        print(
+            "TensorBoard is not installed (pip install tensorboard): losses go to losses.jsonl only.", file=sys.stderr
+        )
+        return None
+    raise InputError(f"--tracker {name} is not installed: pip install {name}, or choose another.")
+
+
+def adam(network: nn.Module, learning_rate: float) -> torch.optim.Adam:
+    """Adam with the short memory that adversarial training wants (Radford 2016)."""
+    return torch.optim.Adam(network.parameters(), lr=learning_rate, betas=(0.5, 0.99))
+
+
+def build_scheduler(config: TrainingConfig, optimizer: torch.optim.Optimizer) -> LRScheduler:
+    """Warm-up and decay, stepped once per optimizer update. Raises InputError for a schedule diffusers lacks."""
+    try:
+        return get_scheduler(
+            config.schedule, optimizer, num_warmup_steps=config.warmup_steps, num_training_steps=config.steps
+        )
+    except ValueError as error:
+        raise InputError(f"--schedule {config.schedule} is none that diffusers knows: {error}.") from error
+
+
+def required(sources: Sequence[str], flag: str) -> Sequence[str]:
+    """The sources. Raises InputError when there is none."""
+    if not sources:
+        raise InputError(f"There is nothing to train on: give at least one {flag}.")
+    return sources
+
+
+def checked_style(name: str) -> str:
+    """The name. Raises InputError for one that cannot be part of a file name and a URL."""
+    if not is_style_name(name):
+        raise InputError(f"A style cannot be named {name!r}: use lower-case letters, digits and dashes, at most 64.")
+    return name
+
+
+def find_checkpoint(config: TrainingConfig, folder: Path) -> Path | None:
+    """The checkpoint to continue from.
+
+    Raises:
+        InputError: --resume without a checkpoint, or a folder with checkpoints without --resume.
+    """
+    found = list_checkpoints(folder)
+    if config.resume and not found:
+        raise InputError(
+            f"There is no checkpoint in {folder} to resume: check --output-dir, or start without --resume."
+        )
+    if found and not config.resume:
+        raise InputError(f"{folder} holds checkpoints of an earlier run: add --resume, or choose another --output-dir.")
+    return found[-1] if found else None
+
+
+def check_same_networks(saved: Mapping[str, Any], config: Mapping[str, Any], path: Path) -> None:
+    """Raises InputError when a checkpoint's networks are not those of the config."""
+    saved_styles, styles = ([text.split("=")[0] for text in settings["style"]] for settings in (saved, config))
+    if saved_styles != styles:
+        raise InputError(f"{path} was trained on the styles {', '.join(saved_styles)}: resume with the same, in order.")
+    for name in SHAPES:
+        if saved[name] != config[name]:
+            flag = "--" + name.replace("_", "-")
+            raise InputError(f"{path} was trained with {flag} {saved[name]}: resume with the same.")
+
+
+def initialize(generator: Generator, trained: Generator) -> None:
+    """Start from a trained generator: its weights, and the scales and shifts of the styles both have.
+
+    A new style starts from the mean of the trained ones. Raises InputError when the sizes differ.
+    """
+    for name in ("channels", "blocks"):
+        if generator.config[name] != trained.config[name]:
+            raise InputError(
+                f"--initialize-from has {name} {trained.config[name]}: use --{name} {trained.config[name]}."
+            )
+    rows = {name: row for row, name in enumerate(trained.styles)}
+    state = trained.state_dict()
+    for key, value in state.items():
+        if key.endswith((".scale", ".shift")):
+            mean = value.mean(dim=0)
+            state[key] = torch.stack([value[rows[name]] if name in rows else mean for name in generator.styles])
+    generator.load_state_dict(state)

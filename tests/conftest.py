@@ -1,0 +1,55 @@
+"""What every test may ask for: a photo, a painting's file, a small pack; no network, few threads."""
+
+import os
+
+# Set before torch, gradio or huggingface_hub are imported, since they read these once; started programs inherit them.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+# Small pictures gain nothing from more threads, and sums come out the same on machines of any size.
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"].split(",")[0]))
+
+
+@pytest.fixture
+def photo() -> Image.Image:
+    """A sky with a sun over a field, 96 wide and 80 high, "RGB": gradients, an edge and fine grain, as a photo has."""
+    width, height, horizon = 96, 80, 48
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    sky = np.stack([90 + y, 140 + y, 235 - y / 2], axis=-1)
+    field = np.stack([60 + x / 2, 150 - (y - horizon), 50 + 10 * np.sin(x / 3)], axis=-1)
+    pixels = np.where((y < horizon)[..., None], sky, field)
+    pixels[(x - 70) ** 2 + (y - 18) ** 2 < 81] = (250, 230, 140)
+    pixels += np.random.default_rng(0).normal(0, 4, pixels.shape)
+    return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def painting_file(tmp_path: Path) -> Path:
+    """A PNG, 128 wide and 112 high, of broad curved strokes in four colors."""
+    y, x = np.mgrid[0:112, 0:128].astype(np.float64)
+    palette = np.array([[24, 38, 92], [52, 96, 168], [226, 178, 64], [236, 226, 190]], dtype=np.uint8)
+    strokes = 1.5 + np.sin(x / 9 + 3 * np.sin(y / 21)) + 0.5 * np.sin(y / 4 + x / 15)
+    path = tmp_path / "painting.png"
+    Image.fromarray(palette[strokes.round().clip(0, 3).astype(int)]).save(path)
+    return path
+
+
+@pytest.fixture
+def tiny_pack(tmp_path: Path) -> Path:
+    """The folder of a pack with two styles, "red" and "blue", whose small generator was never trained."""
+    from styletransfer.generator import Generator
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        generator = Generator(styles={"red": "Red", "blue": "Blue"}, channels=8, blocks=1)
+    folder = tmp_path / "tiny-pack"
+    generator.save_pretrained(folder)
+    return folder

@@ -1,0 +1,278 @@
+"""Every loss gives the answer worked out by hand, the right gradient, and never mixes the pictures of a batch."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from styletransfer import losses
+
+LN2 = math.log(2)
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def logits(*values: float) -> Tensor:
+    return torch.tensor(values).view(1, 1, 1, -1)
+
+
+def softplus(x: float) -> float:
+    return math.log(1 + math.exp(x))
+
+
+# ---------------------------------------------------------------- adversarial
+
+
+@pytest.mark.parametrize(
+    ("kind", "real", "fake", "expected"),
+    [
+        ("non-saturating", (0.0,), (0.0,), 2 * LN2),
+        ("non-saturating", (3.0,), (-2.0,), softplus(-3) + softplus(-2)),
+        ("non-saturating", (0.0, 2.0), (1.0, 1.0), (LN2 + softplus(-2)) / 2 + softplus(1)),
+        ("hinge", (0.0,), (0.0,), 2.0),
+        ("hinge", (1.5, 0.5), (-3.0, 0.5), 0.25 + 0.75),
+        ("hinge", (-1.0,), (2.0,), 2.0 + 3.0),
+        ("least-squares", (0.0,), (0.0,), 1.0),
+        ("least-squares", (1.0, 3.0), (0.0, 2.0), 2.0 + 2.0),
+    ],
+)
+def test_discriminator_loss_by_hand(kind: str, real: tuple, fake: tuple, expected: float) -> None:
+    assert losses.discriminator_loss([logits(*real)], [logits(*fake)], kind).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fake", "expected"),
+    [
+        ("non-saturating", (0.0,), LN2),
+        ("non-saturating", (-4.0, 1.0), (softplus(4) + softplus(-1)) / 2),
+        ("hinge", (-4.0, 1.0), 1.5),
+        ("hinge", (5.0,), -5.0),
+        ("least-squares", (1.0,), 0.0),
+        ("least-squares", (-1.0, 2.0), 2.5),
+    ],
+)
+def test_generator_loss_by_hand(kind: str, fake: tuple, expected: float) -> None:
+    assert losses.generator_loss([logits(*fake)], kind).item() == pytest.approx(expected, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("kind", losses.ADVERSARIAL)
+def test_every_scale_counts_the_same_however_many_patches_it_has(kind: str) -> None:
+    fine, coarse = torch.full((2, 1, 8, 8), 0.3), torch.full((2, 1, 2, 2), -0.8)
+    both = losses.discriminator_loss([fine, coarse], [coarse, fine], kind)
+    each = [losses.discriminator_loss([r], [f], kind) for r, f in ((fine, coarse), (coarse, fine))]
+    torch.testing.assert_close(both, sum(each) / 2)
+    each = [losses.generator_loss([fake], kind) for fake in (fine, coarse)]
+    torch.testing.assert_close(losses.generator_loss([fine, coarse], kind), sum(each) / 2)
+
+
+@pytest.mark.parametrize("kind", losses.ADVERSARIAL)
+def test_adversaries_pull_the_logits_apart_and_do_not_overflow(kind: str) -> None:
+    real, fake = logits(0.1, 0.2).requires_grad_(), logits(0.1, 0.2).requires_grad_()
+    losses.discriminator_loss([real], [fake], kind).backward()
+    assert (real.grad < 0).all()  # a step against the gradient raises the score of real paintings
+    assert (fake.grad > 0).all()
+    fake.grad = None
+    losses.generator_loss([fake], kind).backward()
+    assert (fake.grad < 0).all()
+    huge = logits(-1e4, 1e4)
+    assert losses.discriminator_loss([huge], [huge], kind).isfinite()
+    half = torch.tensor([300.0], dtype=torch.float16)  # its square is too large for float16
+    assert losses.generator_loss([half], kind).isfinite()
+
+
+def test_an_adversarial_loss_nobody_knows_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        losses.generator_loss([logits(0.0)], "wasserstein")
+
+
+# ---------------------------------------------------------------- R1
+
+
+def test_r1_of_a_linear_discriminator_is_the_squared_norm_of_its_weight() -> None:
+    paintings, weight = random(4, 3, 6, 5).requires_grad_(), random(3, 6, 5, seed=1).requires_grad_()
+    scores = (paintings * weight).sum(dim=(1, 2, 3), keepdim=True)
+    penalty = losses.r1_penalty([scores], paintings)
+    torch.testing.assert_close(penalty, weight.square().sum())
+    penalty.backward()
+    torch.testing.assert_close(weight.grad, 2 * weight.detach())  # so the penalty can be trained on
+
+
+def test_r1_is_the_mean_over_pictures_of_the_gradient_of_the_mean_logit() -> None:
+    paintings = random(3, 3, 4, 4).requires_grad_()
+    factors = torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1, 1)
+    fine, coarse = (paintings * factors)[:, :1], (paintings * factors)[:, 1:2, :2, :2] * 5
+    # Two scales: the first spreads 1/2 over 16 patches, the second 5/2 over 4.
+    per_picture = (16 * (0.5 / 16) ** 2 + 4 * (2.5 / 4) ** 2) * factors.square().flatten()
+    torch.testing.assert_close(losses.r1_penalty([fine, coarse], paintings), per_picture.mean())
+
+
+# ---------------------------------------------------------------- Gram
+
+
+def test_gram_matrix_by_hand() -> None:
+    features = torch.tensor([[1.0, 2.0, 3.0, 4.0], [0.0, -1.0, 0.0, 1.0]]).view(1, 2, 2, 2)
+    expected = torch.tensor([[[7.5, 0.5], [0.5, 0.5]]])
+    torch.testing.assert_close(losses.gram_matrix(features), expected)
+    torch.testing.assert_close(losses.gram_matrix(features.contiguous(memory_format=torch.channels_last)), expected)
+    tiled = features.repeat(1, 1, 3, 2)  # the average over positions does not know how many there are
+    torch.testing.assert_close(losses.gram_matrix(tiled), expected)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_gram_gradient_is_that_of_the_plain_formula(memory_format: torch.memory_format) -> None:
+    ours = random(2, 5, 4, 3).contiguous(memory_format=memory_format).requires_grad_()
+    plain, outer = ours.detach().clone().requires_grad_(), random(2, 5, 5, seed=1)  # not symmetric
+    (losses.gram_matrix(ours) * outer).sum().backward()
+    flat = plain.flatten(2)
+    (torch.einsum("ncp,ndp->ncd", flat, flat) / flat.shape[2] * outer).sum().backward()
+    torch.testing.assert_close(ours.grad, plain.grad)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_gram_matrix_is_summed_in_float32(dtype: torch.dtype) -> None:
+    features = torch.full((1, 2, 16, 16), 200.0, dtype=dtype)  # one square already passes the largest float16
+    with torch.autocast("cpu", torch.bfloat16):
+        gram = losses.gram_matrix(features)
+    assert gram.dtype == torch.float32
+    assert gram.flatten().tolist() == pytest.approx([4e4] * 4)
+
+
+def test_gram_style_loss_by_hand() -> None:
+    features = [torch.ones(1, 2, 3, 3), torch.full((1, 1, 2, 2), 2.0)]  # Gram matrices: all ones; 4
+    targets = [torch.tensor([[[1.0, 0.0], [0.0, 2.0]]]), torch.tensor([[[1.0]]])]
+    first, second = (0 + 1 + 1 + 1) / (1 + 4), (4 - 1) ** 2 / 1
+    loss = losses.gram_style_loss(features, targets)
+    torch.testing.assert_close(loss, torch.tensor([(first + second) / 2]))
+    own = [losses.gram_matrix(layer) for layer in features]
+    assert losses.gram_style_loss(features, own).tolist() == [0.0]
+
+
+# ---------------------------------------------------------------- content
+
+
+def test_content_loss_by_hand() -> None:
+    photo = [torch.tensor([3.0, 4.0]).view(1, 1, 1, 2), torch.tensor([2.0]).view(1, 1, 1, 1)]
+    painting = [torch.tensor([3.0, 9.0]).view(1, 1, 1, 2), torch.tensor([1.0]).view(1, 1, 1, 1)]
+    expected = (5**2 / (9 + 16) + 1**2 / 4) / 2
+    torch.testing.assert_close(losses.content_loss(painting, photo), torch.tensor([expected]))
+    assert losses.content_loss(photo, photo).tolist() == [0.0]
+
+
+def test_content_loss_of_a_photo_without_features_is_finite() -> None:
+    assert losses.content_loss([torch.ones(1, 2, 2, 2)], [torch.zeros(1, 2, 2, 2)]).isfinite().all()
+    assert losses.perceptual_distance([torch.ones(1, 2, 2, 2)], [torch.zeros(1, 2, 2, 2)]).isfinite().all()
+
+
+def test_perceptual_distance_by_hand() -> None:
+    along, across = torch.tensor([2.0, 0.0]).view(1, 2, 1, 1), torch.tensor([0.0, 7.0]).view(1, 2, 1, 1)
+    slanted = torch.tensor([3.0, 3.0]).view(1, 2, 1, 1)
+    half = torch.cat([along, across], dim=3)  # like `along` in one place of two
+    cases = [(along, across, 2.0), (along, slanted, 2 - math.sqrt(2)), (along.expand(1, 2, 1, 2), half, 1.0)]
+    for painting, photo, expected in cases:
+        assert losses.perceptual_distance([painting], [photo]).tolist() == pytest.approx([expected], abs=1e-5)
+    both = losses.perceptual_distance([along, along], [across, slanted])
+    assert both.tolist() == pytest.approx([4 - math.sqrt(2)], abs=1e-5)
+
+
+def test_perceptual_distance_does_not_mind_how_strongly_features_fire() -> None:
+    features = random(2, 8, 5, 5).abs() + 0.1
+    assert losses.perceptual_distance([features], [features * 3]).max() <= 1e-5
+    assert losses.content_loss([features], [features * 3]).min() > 0.4
+
+
+# ---------------------------------------------------------------- pixels
+
+
+def test_l1_loss_by_hand() -> None:
+    photo = torch.zeros(2, 3, 2, 2)
+    painting = photo.clone()
+    painting[0, 0, 0, 0], painting[1, 2, 1, 1] = 3.0, -1.0
+    assert losses.l1_loss(painting, photo).item() == pytest.approx(4 / 24)
+
+
+def test_color_loss_sees_the_color_of_a_place_but_no_strokes_in_it() -> None:
+    photo = torch.zeros(1, 3, 32, 32)
+    strokes = photo + (torch.arange(32) % 2 * 2.0 - 1)  # black and white lines: even on the average
+    assert losses.color_loss(strokes, photo).item() == pytest.approx(0, abs=1e-6)
+    assert losses.l1_loss(strokes, photo).item() == 1
+    red = photo.clone()
+    red[:, 0, :16, :16] = 0.6  # one cell of four, one channel of three
+    assert losses.color_loss(red, photo).item() == pytest.approx(0.6 / 12, rel=1e-5)
+    assert losses.color_loss(red, photo, blur=32).item() == pytest.approx(0.6 / 12, rel=1e-5)
+    swapped = red.flip(3)  # the same colors in other places
+    assert losses.color_loss(swapped, red).item() == pytest.approx(2 * 0.6 / 12, rel=1e-5)
+
+
+def test_color_loss_takes_cells_cut_by_the_border_for_what_they_are() -> None:
+    assert losses.color_loss(torch.full((1, 3, 20, 37), 0.5), torch.zeros(1, 3, 20, 37)).item() == pytest.approx(0.5)
+
+
+def test_total_variation_by_hand() -> None:
+    ramp = torch.arange(5.0).view(1, 1, 1, 5).expand(2, 3, 4, 5)  # 1 from each column to the next, 0 from row to row
+    assert losses.total_variation(ramp).item() == pytest.approx(1)
+    assert losses.total_variation(2 * ramp.transpose(2, 3)).item() == pytest.approx(4)
+    assert losses.total_variation(torch.full((1, 3, 4, 4), 0.7)).item() == 0
+    corner = torch.zeros(1, 1, 2, 3)
+    corner[..., 0, 0] = 3.0
+    assert losses.total_variation(corner).item() == pytest.approx(9 / 4 + 9 / 3)
+
+
+# ---------------------------------------------------------------- batches and gradients
+
+
+def layers(count: int, seed: int) -> list[Tensor]:
+    return [random(count, 4, 6, 6, seed=seed), random(count, 3, 3, 3, seed=seed + 1)]
+
+
+PER_PICTURE = {
+    "gram_style_loss": lambda a, b: losses.gram_style_loss(a, [losses.gram_matrix(layer) for layer in b]),
+    "content_loss": losses.content_loss,
+    "perceptual_distance": losses.perceptual_distance,
+}
+
+
+@pytest.mark.parametrize("name", PER_PICTURE)
+def test_a_pictures_feature_loss_does_not_depend_on_its_batch(name: str) -> None:
+    loss, painting, photo = PER_PICTURE[name], layers(3, seed=0), layers(3, seed=10)
+    together = loss(painting, photo)
+    assert together.shape == (3,)
+    for index in range(3):
+        alone = loss([x[index, None] for x in painting], [x[index, None] for x in photo])
+        torch.testing.assert_close(alone[0], together[index])
+    assert together.std() > 1e-3
+
+
+BATCH_MEANS = {
+    "l1_loss": losses.l1_loss,
+    "color_loss": lambda a, b: losses.color_loss(a, b, blur=4),
+    "total_variation": lambda a, _: losses.total_variation(a),
+    **{
+        f"discriminator {kind}": lambda a, b, k=kind: losses.discriminator_loss([a], [b], k)
+        for kind in losses.ADVERSARIAL
+    },
+    **{f"generator {kind}": lambda a, _, k=kind: losses.generator_loss([a], k) for kind in losses.ADVERSARIAL},
+}
+
+
+@pytest.mark.parametrize("name", BATCH_MEANS)
+def test_the_mean_over_two_equal_batches_is_the_loss_of_both_together(name: str) -> None:
+    loss, a, b = BATCH_MEANS[name], random(4, 1, 8, 8), random(4, 1, 8, 8, seed=1)
+    torch.testing.assert_close((loss(a[:2], b[:2]) + loss(a[2:], b[2:])) / 2, loss(a, b))
+
+
+@pytest.mark.parametrize("name", [*PER_PICTURE, *BATCH_MEANS])
+def test_gradients_are_those_of_small_steps(name: str) -> None:
+    if name in PER_PICTURE:
+        painting, photo = random(2, 4, 6, 6).requires_grad_(), random(2, 4, 6, 6, seed=1)
+        loss = lambda x: PER_PICTURE[name]([x], [photo]).double().sum()  # noqa: E731
+    else:
+        painting, photo = random(2, 1, 8, 8).requires_grad_(), random(2, 1, 8, 8, seed=1)
+        loss = lambda x: BATCH_MEANS[name](x, photo).double()  # noqa: E731
+    (gradient,) = torch.autograd.grad(loss(painting), painting)
+    with torch.no_grad():
+        step = 1e-2 * gradient / gradient.norm()
+        slope = (loss(painting + step) - loss(painting - step)) / 2e-2
+    assert slope.item() == pytest.approx(gradient.norm().item(), rel=1e-2)

@@ -1,0 +1,242 @@
+"""Measures give the answers that can be worked out by hand or by a plain second implementation."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+from torchvision.models import squeezenet1_1, vgg19
+
+from styletransfer import metrics
+from styletransfer.errors import InputError
+from styletransfer.generator import Generator
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+HEAD_CHANNELS = (64, 128, 256, 384, 384, 512, 512)
+
+
+def save_squeezenet(path: Path) -> torch.nn.Sequential:
+    torch.manual_seed(3)
+    trunk = squeezenet1_1(weights=None).features
+    save_file({f"features.{key}": value for key, value in trunk.state_dict().items()}, path)
+    return trunk.eval()
+
+
+def save_heads(path: Path) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(4)
+    heads = [torch.rand(1, channels, 1, 1, generator=generator) for channels in HEAD_CHANNELS]
+    save_file({f"lin{index}.model.1.weight": head for index, head in enumerate(heads)}, path)
+    return heads
+
+
+@pytest.fixture
+def random_lpips(tmp_path: Path) -> tuple[metrics.Lpips, torch.nn.Sequential, list[Tensor]]:
+    trunk, heads = save_squeezenet(tmp_path / "network.safetensors"), save_heads(tmp_path / "heads.safetensors")
+    return metrics.Lpips(tmp_path / "network.safetensors", tmp_path / "heads.safetensors"), trunk, heads
+
+
+def random_pictures(count: int, seed: int, height: int = 64, width: int = 80) -> Tensor:
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def plain_lpips(a: Tensor, b: Tensor, trunk: torch.nn.Sequential, heads: list[Tensor]) -> Tensor:
+    """The published procedure, step by step, with the paper's own input scaling."""
+    shift = torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1)
+    scale = torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1)
+    a, b = (a - shift) / scale, (b - shift) / scale
+    total, head = torch.zeros(a.shape[0]), iter(heads)
+    for index, layer in enumerate(trunk):
+        a, b = layer(a), layer(b)
+        if index in (1, 4, 7, 9, 10, 11, 12):
+            unit_a = a / (torch.linalg.vector_norm(a, dim=1, keepdim=True) + 1e-10)
+            unit_b = b / (torch.linalg.vector_norm(b, dim=1, keepdim=True) + 1e-10)
+            total += torch.nn.functional.conv2d((unit_a - unit_b) ** 2, next(head)).mean(dim=(1, 2, 3))
+    return total
+
+
+@torch.no_grad()
+def test_lpips_is_the_published_procedure(random_lpips: tuple) -> None:
+    lpips, trunk, heads = random_lpips
+    a, b = random_pictures(2, seed=0), random_pictures(2, seed=1)
+    expected = plain_lpips(a, b, trunk, heads)
+    assert expected.min() > 0.01
+    torch.testing.assert_close(lpips(a, b), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_lpips_of_equal_pictures_is_zero_and_it_is_symmetric(random_lpips: tuple) -> None:
+    lpips = random_lpips[0]
+    a, b = random_pictures(1, seed=0), random_pictures(1, seed=1)
+    assert lpips(a, a).tolist() == [0.0]
+    torch.testing.assert_close(lpips(a, b), lpips(b, a))
+
+
+def test_lpips_grows_with_the_disturbance_and_is_differentiable(random_lpips: tuple) -> None:
+    lpips = random_lpips[0]
+    photo, noise = random_pictures(1, seed=0) / 2, random_pictures(1, seed=1)
+    near, far = (lpips(photo, photo + amount * noise).item() for amount in (0.05, 0.4))
+    assert 0 < near < far
+    painting = (photo + 0.4 * noise).requires_grad_()
+    lpips(painting, photo).sum().backward()
+    assert painting.grad.abs().sum() > 0
+    assert not any(parameter.requires_grad for parameter in lpips.parameters())
+
+
+def test_lpips_names_the_head_that_a_file_lacks(tmp_path: Path) -> None:
+    save_squeezenet(tmp_path / "network.safetensors")
+    save_file({"lin0.model.1.weight": torch.ones(1, 64, 1, 1)}, tmp_path / "heads.safetensors")
+    with pytest.raises(InputError, match=r"lin1\.model\.1\.weight"):
+        metrics.Lpips(tmp_path / "network.safetensors", tmp_path / "heads.safetensors")
+    with pytest.raises(InputError, match=r"absent\.safetensors"):
+        metrics.Lpips(tmp_path / "network.safetensors", tmp_path / "absent.safetensors")
+
+
+def test_gram_distance_of_a_case_worked_by_hand() -> None:
+    painted, painting = torch.zeros(1, 3, 1, 2), torch.zeros(1, 3, 2, 1)
+    painted[0, 0, 0], painted[0, 1, 0] = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    painting[0, 0, :, 0], painting[0, 1, :, 0] = torch.tensor([1.0, 1.0]), torch.tensor([0.0, 1.0])
+    # Gram matrices: (1/2 0; 0 1/2) and (1 1/2; 1/2 1/2); their difference (1/2 1/2; 1/2 0). First channel: 1/2 and 1.
+    two_channels = math.sqrt(0.75 / 1.75)
+    assert metrics.gram_distance(painted, painting, lambda x: [x[:, :2]]) == pytest.approx(two_channels, abs=1e-6)
+    both_layers = metrics.gram_distance(painted, painting, lambda x: [x[:, :2], x[:, :1]])
+    assert both_layers == pytest.approx((two_channels + 0.5) / 2, abs=1e-6)
+
+
+def test_gram_distance_forgets_place_and_size_but_not_colors() -> None:
+    painting = random_pictures(1, seed=2, height=24, width=32)
+    tiled = torch.cat([painting, painting], dim=3).flip(2)
+    assert metrics.gram_distance(painting, painting, lambda x: [x]) == 0.0
+    assert metrics.gram_distance(tiled, painting, lambda x: [x]) == pytest.approx(0.0, abs=1e-5)
+    assert metrics.gram_distance(painting / 2, painting, lambda x: [x]) == pytest.approx(0.75, abs=1e-5)
+
+
+def wavy_picture(size: int = 256) -> np.ndarray:
+    """A soft picture in grey levels without any grid, (size, size); its edges meet, so nothing leaks to high waves."""
+    y, x = np.mgrid[:size, :size] / size * 2 * np.pi
+    return 128 + 40 * np.sin(x + 2 * y) + 30 * np.cos(2 * x) * np.sin(3 * y)
+
+
+def grey_tensor(grey: np.ndarray) -> Tensor:
+    return torch.from_numpy(grey / 255 * 2 - 1).float().expand(1, 3, -1, -1)
+
+
+@pytest.mark.parametrize("frequency", [1 / 4, 3 / 8])
+@pytest.mark.parametrize("upright", [True, False])
+def test_grid_amplitude_measures_a_planted_wave(frequency: float, upright: bool) -> None:
+    wave = np.broadcast_to(3.0 * np.cos(2 * np.pi * frequency * np.arange(256) + 0.4), (256, 256))
+    planted = wavy_picture() + (wave if upright else wave.T)
+    assert metrics.grid_amplitude(grey_tensor(planted)) == pytest.approx(3.0, rel=0.03)
+
+
+def test_grid_amplitude_at_period_two_is_the_swing_between_neighbors() -> None:
+    planted = wavy_picture() + 1.5 * (-1.0) ** np.arange(256)
+    assert metrics.grid_amplitude(grey_tensor(planted)) == pytest.approx(3.0, rel=0.03)
+
+
+def test_grid_amplitude_is_the_worst_of_all_and_small_without_a_grid() -> None:
+    assert 0 <= metrics.grid_amplitude(grey_tensor(wavy_picture())) < 0.1
+    column = np.arange(256)
+    planted = wavy_picture() + 1.0 * np.cos(np.pi / 2 * column) + 4.0 * np.cos(np.pi / 2 * column)[:, None]
+    assert metrics.grid_amplitude(grey_tensor(planted)) == pytest.approx(4.0, rel=0.03)
+
+
+def test_grid_amplitude_ignores_noise_and_waves_of_other_periods() -> None:
+    noise = np.random.default_rng(0).normal(0, 8, (256, 256))
+    other = 5 * np.cos(2 * np.pi * 0.31 * np.arange(256))
+    # noise is as strong at the grid's frequencies as beside them: only its scatter is left
+    assert metrics.grid_amplitude(grey_tensor(wavy_picture() + other + noise)) < 0.3
+
+
+def test_grid_amplitude_sees_a_grid_at_widths_that_are_no_multiple_of_it() -> None:
+    planted = wavy_picture(251) + 1.5 * (-1.0) ** np.arange(251)
+    assert metrics.grid_amplitude(grey_tensor(planted)) > 1.0
+
+
+def test_border_ratio_of_a_picture_with_itself_is_one() -> None:
+    photo = random_pictures(1, seed=5)
+    assert metrics.border_ratio(photo, photo) == 1.0
+
+
+def test_border_ratio_measures_a_planted_dark_rim() -> None:
+    photo = torch.zeros(1, 3, 40, 60)  # 0.5 everywhere, so its own step is 0
+    painted = photo.clone()
+    painted[..., :4, :] = painted[..., -4:, :] = painted[..., :, :4] = painted[..., :, -4:] = -0.4  # 0.2 darker
+    assert metrics.border_ratio(painted, photo) == pytest.approx((0.2 + 0.01) / 0.01, rel=1e-5)
+
+
+def test_border_ratio_measures_a_rim_of_another_contrast() -> None:
+    photo = torch.zeros(1, 3, 40, 60)
+    painted = photo.clone()
+    checkers = 0.2 * (-1.0) ** (torch.arange(40)[:, None] + torch.arange(60))  # +-0.1 in [0, 1], mean 0
+    painted[..., :4, :], painted[..., -4:, :] = checkers[:4], checkers[-4:]
+    painted[..., :, :4], painted[..., :, -4:] = checkers[:, :4], checkers[:, -4:]
+    assert metrics.border_ratio(painted, photo) == pytest.approx((0.1 + 0.01) / 0.01, rel=0.01)
+
+
+def test_border_ratio_does_not_mind_what_happens_inside() -> None:
+    photo = random_pictures(1, seed=6)
+    painted = photo.clone()
+    painted[..., 8:-8, 8:-8] = 1.0
+    assert metrics.border_ratio(painted, photo) == 1.0
+
+
+def save_quality_weights(folder: Path) -> None:
+    folder.mkdir()
+    save_squeezenet(folder / "squeezenet1_1_torchvision_features.safetensors")
+    save_heads(folder / "lpips_v0_1_lin_squeeze.safetensors")
+    torch.manual_seed(5)
+    first_layers = vgg19(weights=None).features[:11].state_dict()
+    path = folder / "vgg19_normalised_conv1_1_to_conv3_1.safetensors"
+    save_file({f"features.{key}": value for key, value in first_layers.items()}, path)
+
+
+def run_quality(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, REPOSITORY / "benchmarks" / "quality.py", *arguments]
+    return subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True, timeout=300)
+
+
+def save_noise_photos(folder: Path, names: str) -> None:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in names:
+        pixels = rng.integers(0, 256, (48, 60, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+
+
+def test_quality_script_measures_a_pack_and_writes_table_numbers_and_sheet(tmp_path: Path) -> None:
+    save_quality_weights(tmp_path / "weights")
+    save_noise_photos(tmp_path / "photos", "abcd")
+    Generator(styles={"noise": "Noise"}, channels=4, blocks=1).save_pretrained(tmp_path / "pack")
+    run = run_quality(
+        *(tmp_path / "pack", "--photos", tmp_path / "photos", "--style", f"noise={tmp_path / 'photos' / 'a.png'}"),
+        *("--weights", tmp_path / "weights", "--count", "2", "--long-side", "64"),
+        *("--output", tmp_path / "table.md", "--json", tmp_path / "quality.json", "--sheet", tmp_path / "sheet.png"),
+    )
+    assert run.returncode == 0, run.stderr
+    painted = json.loads((tmp_path / "quality.json").read_text())["styles"]["noise"]
+    itself = painted["photo_itself"]
+    first, second = itself["each"]
+    assert (first["photo"], second["photo"]) == ("a.png", "c.png")  # evenly spaced over the sorted names
+    assert (first["style"], itself["content"], itself["border_max"]) == (0.0, 0.0, 1.0)  # a is the painting itself
+    assert itself["style"] == pytest.approx((first["style"] + second["style"]) / 2) and second["style"] > 0
+    assert painted["content"] > 0 and painted["each"][0]["style"] > 0
+    table = (tmp_path / "table.md").read_text()
+    assert f"| noise | photo itself | 0.000 | {itself['style']:.3f} |" in table
+    assert f"| noise | painted | {painted['content']:.3f} | {painted['style']:.3f} |" in table
+    assert table in run.stdout
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width == 2 * 256 and sheet.height > 3 * 256  # photo and style; the painting and two photos
+
+
+def test_quality_script_answers_a_missing_folder_with_one_sentence(tmp_path: Path) -> None:
+    run = run_quality(
+        *("--photos", tmp_path / "absent", "--style", f"noise={tmp_path / 'x.png'}", "--weights", tmp_path)
+    )
+    assert run.returncode == 2
+    assert run.stderr.startswith("error: ") and run.stderr.count("\n") == 1 and "absent" in run.stderr
