@@ -32,6 +32,7 @@ SQUEEZENET_FILE = "squeezenet1_1_torchvision_features.safetensors"
 LPIPS_FILE = "lpips_v0_1_lin_squeeze.safetensors"
 VGG_FILE = "vgg19_normalised_conv1_1_to_conv3_1.safetensors"
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1")
+COLLECTION = 64  # paintings of a folder, at most, whose mean Gram matrices stand for a style
 CELL = 256  # pixels, side of a square of the contact sheet
 LABEL = 16  # pixels, height of its line of text
 
@@ -56,8 +57,10 @@ class Judge:
         self.vgg = Features("vgg19", STYLE_LAYERS, weights=weights / VGG_FILE, padding="zeros").to(device)
 
     @torch.inference_mode()
-    def grams(self, painting: Image.Image) -> list[torch.Tensor]:
-        return metrics.picture_grams(self._tensor(painting), self.vgg)
+    def grams(self, paintings: Sequence[Image.Image]) -> list[torch.Tensor]:
+        """One per layer: the mean over the paintings of a style."""
+        each = [metrics.picture_grams(self._tensor(painting), self.vgg) for painting in paintings]
+        return [torch.stack(layer).mean(dim=0) for layer in zip(*each, strict=True)]
 
     @torch.inference_mode()
     def score(self, name: str, painted: Image.Image, photo: Image.Image, grams: Sequence[torch.Tensor]) -> Score:
@@ -110,7 +113,7 @@ def _pictures(source: Path) -> Iterator[Path]:
 def parse_style(text: str) -> tuple[str, Path]:
     name, separator, painting = text.partition("=")
     if not (name and separator and painting):
-        raise InputError(f"--style {text} is not understood: write NAME=PAINTING.")
+        raise InputError(f"--style {text} is not understood: write NAME=PAINTING, a file or a folder of them.")
     return name, Path(painting)
 
 
@@ -181,13 +184,16 @@ def measure(args: argparse.Namespace) -> tuple[dict[str, dict[str, list[Score]]]
     """Paint and measure: scores by style and picture, and the columns of the contact sheet."""
     paths = choose_photos(args.photos, args.photo_list, args.count)
     photos = [load_fitted(path, args.long_side) for path in paths]
-    paintings = {name: load_fitted(path, args.long_side) for name, path in map(parse_style, args.style)}
+    paintings = {
+        name: [load_fitted(path, args.long_side) for path in evenly_spaced(sorted(_pictures(source)), COLLECTION)]
+        for name, source in map(parse_style, args.style)
+    }
     judge = Judge(args.weights, args.device)
     pipeline = StyleTransferPipeline.from_pretrained(args.pack, device=args.device) if args.pack else None
     blank = Image.new("RGB", (CELL, CELL), "white")
     results, columns = {}, {"photo": [blank, *photos]}
-    for style, painting in paintings.items():
-        grams = judge.grams(painting)
+    for style, collection in paintings.items():
+        grams = judge.grams(collection)
         pictures = {"photo itself": photos}
         if pipeline is not None:
             pictures["painted"] = [pipeline(photo, style) for photo in photos]
@@ -195,7 +201,7 @@ def measure(args: argparse.Namespace) -> tuple[dict[str, dict[str, list[Score]]]
             title: [judge.score(path.name, *pair, grams) for path, *pair in zip(paths, shown, photos, strict=True)]
             for title, shown in pictures.items()
         }
-        columns[style] = [painting, *pictures.get("painted", ())]
+        columns[style] = [collection[0], *pictures.get("painted", ())]
     return results, columns
 
 
