@@ -6,7 +6,7 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,49 +43,24 @@ def main() -> None:
 
 def build_page(pipeline: StyleTransferPipeline) -> gr.Blocks:
     """The page for the styles of one pack; its look is given to `launch`."""
-    choices = [(title, name) for name, title in pipeline.styles.items()]
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CLEANING) as page:
-        gr.HTML(f"<h1>{TITLE}</h1><p>{SUBTITLE}</p>", elem_id="masthead", padding=False)
+        gr.HTML(f"<h1>{TITLE}</h1><p>{SUBTITLE}</p>", elem_id="masthead")
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=300):
-                style = gr.Radio(choices, value=choices[0][1], label="Style", elem_id="styles")
-                # No image_mode: Gradio must hand over the very file, since load_picture knows its orientation,
-                # profile, depth and transparency.
-                photo = gr.Image(
-                    type="filepath", image_mode=None, label="Photo", placeholder="# Add a photo\nDrop, paste or click",
-                    height="min(300px, 45vh)", elem_id="photo",
-                )  # fmt: skip
-                if examples := _examples():
-                    gr.Examples(examples, photo, label="Or try one of these")
-                strength = gr.Slider(0, 1, value=1, step=0.05, label="Strength", info="0 is the photo, 1 the painting")
+                inputs = _inputs(pipeline.styles)
                 button = gr.Button("Paint", variant="primary", elem_id="paint")
-                message = gr.HTML(html_template='<p role="status">{{value}}</p>', elem_id="message", padding=False)
+                message = gr.HTML(html_template='<p role="status">{{value}}</p>', elem_id="message")
             with gr.Column(scale=3, min_width=300):
                 painting = gr.Image(
-                    type="filepath", format="png", label="Painting", interactive=False, buttons=["fullscreen"],
+                    type="filepath",
+                    image_mode=None,  # the file as it is, not a copy in another mode
+                    label="Painting",
+                    interactive=False,
+                    buttons=["fullscreen"],
                     elem_id="painting",
-                )  # fmt: skip
+                )
                 download = gr.DownloadButton("Download PNG", interactive=False, elem_id="download")
-
-        def paint(photo: dict[str, Any] | None, style: str, strength: float) -> Iterator[Painted]:
-            """Paint a photo: returns the painting as a PNG file and a line about it."""
-            try:
-                yield _paint(pipeline, photo, style, strength)
-            except InputError as error:
-                yield None, _sentence(error)
-                raise gr.Error(html.escape(_sentence(error), quote=False), print_exception=False) from error
-
-        def paint_at_once(photo: dict[str, Any] | None, style: str, strength: float) -> Iterator[Painted]:
-            yield from paint(photo, style, strength) if photo else [(None, "")]
-
-        # One painter for all visitors. Without preprocessing, which would decode the photo before we can say what is
-        # wrong with it; that the file was uploaded is checked in either case.
-        painter = {
-            "inputs": [photo, style, strength], "outputs": [painting, message], "preprocess": False,
-            "concurrency_id": "painter", "concurrency_limit": 1, "show_progress_on": painting, "scroll_to_output": True,
-        }  # fmt: skip
-        button.click(paint, **painter, api_name="paint")
-        photo.change(paint_at_once, **painter, api_visibility="private")
+        _connect(pipeline, inputs, button, painting, message)
         painting.change(
             lambda file: gr.DownloadButton(value=file, interactive=file is not None),
             painting,
@@ -95,6 +70,59 @@ def build_page(pipeline: StyleTransferPipeline) -> gr.Blocks:
             api_visibility="private",
         )
     return page
+
+
+def _inputs(styles: Mapping[str, str]) -> list[gr.components.Component]:
+    choices = [(title, name) for name, title in styles.items()]
+    style = gr.Radio(choices, value=choices[0][1], label="Style", elem_id="styles")
+    photo = gr.Image(
+        type="filepath",
+        label="Photo",
+        placeholder="# Add a photo\nDrop, paste or click",
+        height="min(240px, 45vh)",
+        elem_id="photo",
+    )
+    if examples := _examples():
+        gr.Examples(examples, photo, label="Or try one of these")
+    strength = gr.Slider(0, 1, value=1, step=0.05, label="Strength (0: the photo, 1: the painting)", elem_id="strength")
+    return [photo, style, strength]
+
+
+def _connect(
+    pipeline: StyleTransferPipeline,
+    inputs: list[gr.components.Component],
+    button: gr.Button,
+    painting: gr.Image,
+    message: gr.HTML,
+) -> None:
+    """Paint when a photo is added and when the button is pressed, one painting at a time for all visitors."""
+
+    def paint(photo: dict[str, Any] | None, style: str, strength: float) -> Iterator[Painted]:
+        """Paint a photo: returns the painting, a PNG file, and a line about it."""
+        try:
+            yield _paint(pipeline, photo, style, strength)
+        except InputError as error:
+            yield None, _sentence(error)
+            sentence = html.escape(_sentence(error), quote=False)
+            raise gr.Error(sentence, title="Not painted", print_exception=False) from error
+
+    def paint_added(photo: dict[str, Any] | None, style: str, strength: float) -> Iterator[Painted]:
+        yield from paint(photo, style, strength) if photo else [(None, "")]
+
+    settings = {
+        "inputs": inputs,
+        "outputs": [painting, message],
+        # Gradio's own preprocessing would decode the photo, and fail, before we can say what is wrong with it; and it
+        # would drop what load_picture reads: orientation, profile, depth, transparency. What it checks in any case is
+        # that the file is one that was uploaded.
+        "preprocess": False,
+        "concurrency_id": "painter",
+        "concurrency_limit": 1,
+        "show_progress_on": painting,
+        "scroll_to_output": True,
+    }
+    button.click(paint, **settings, api_name="paint")
+    inputs[0].change(paint_added, **settings, api_visibility="private")
 
 
 def _paint(pipeline: StyleTransferPipeline, photo: dict[str, Any] | None, style: str, strength: float) -> Painted:
@@ -141,22 +169,22 @@ CSS = """
 .fillable {max-width: 1240px !important}
 .dark {--color-accent: var(--primary-300) !important}
 footer {display: none !important}
-#masthead h1 {margin: 0; font-family: "Iowan Old Style", "Palatino Linotype", Palatino, "URW Palladio L", P052, Georgia, serif;
-  font-size: clamp(1.75rem, 5vw, 2.5rem); font-weight: 600; line-height: 1.15; letter-spacing: -.01em}
+#masthead .html-container, #message .html-container {padding: 0}
+#masthead h1 {margin: 0; font-size: clamp(1.75rem, 5vw, 2.5rem); font-weight: 600; line-height: 1.15;
+  font-family: "Iowan Old Style", "Palatino Linotype", Palatino, "URW Palladio L", P052, Georgia, serif}
 #masthead p {margin: .3rem 0 0; font-size: 1.05rem; color: var(--body-text-color-subdued)}
-.form:has(#styles) {border: 0; background: none; overflow: visible; box-shadow: none}
-#styles {padding: 0; border: 0; background: none; overflow: visible !important}
+.form:has(#styles), #styles {padding: 0; border: 0; background: none; overflow: visible !important; box-shadow: none}
 #styles .wrap:last-child {display: grid; grid-template-columns: repeat(auto-fill, minmax(92px, 1fr)); gap: 10px;
   max-height: 330px; margin: 0 -5px; padding: 5px; overflow-y: auto}
-#styles label {display: flex; flex-direction: column; align-items: stretch; gap: 0; padding: 0;
-  overflow: hidden; cursor: pointer; border: 1px solid var(--border-color-primary); background: var(--block-background-fill)}
+#styles label {display: flex; flex-direction: column; align-items: stretch; gap: 0; padding: 0; overflow: hidden;
+  cursor: pointer; border: 1px solid var(--border-color-primary); background: var(--block-background-fill)}
 #styles label::before {content: ""; aspect-ratio: 1; background: var(--neutral-200) center / cover}
 #styles label span {margin: 0; padding: 5px 8px 6px; font-size: .8rem; line-height: 1.25}
 #styles input {position: absolute; opacity: 0}
 #styles label.selected {outline: 3px solid var(--color-accent); color: var(--color-accent); font-weight: 600}
 #styles label:has(:focus-visible) {outline: 3px dashed var(--body-text-color)}
-#painting {min-height: min(560px, 60vh)}
-#painting img {max-height: 80vh}
+#painting .empty {min-height: min(540px, 90vw, 60vh)}
+#painting img {max-height: 80vh; object-fit: contain}
 #message {min-height: 1.5em}
 #message p {margin: 0; line-height: 1.5}
 """
@@ -195,13 +223,10 @@ def _swatches(pipeline: StyleTransferPipeline) -> str:
     for position, name in enumerate(pipeline.styles, start=1):
         sample = pipeline.sample(name)
         if sample is not None:
-            picture = ImageOps.fit(load_picture(sample).rgb, (SWATCH_SIZE, SWATCH_SIZE))
             file = io.BytesIO()
-            picture.save(file, "WEBP", quality=80)
-            data = base64.b64encode(file.getvalue()).decode("ascii")
-            rules.append(
-                f"#styles label:nth-of-type({position})::before {{background-image: url(data:image/webp;base64,{data})}}"
-            )
+            ImageOps.fit(load_picture(sample).rgb, (SWATCH_SIZE, SWATCH_SIZE)).save(file, "WEBP", quality=80)
+            picture = f"url(data:image/webp;base64,{base64.b64encode(file.getvalue()).decode('ascii')})"
+            rules.append(f"#styles label:nth-of-type({position})::before {{background-image: {picture}}}")
     return "\n".join(rules)
 
 

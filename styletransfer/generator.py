@@ -100,7 +100,7 @@ class Generator(ModelMixin, ConfigMixin):
     @property
     def margin(self) -> int:
         """How far a pixel sees, in pixels, rounded up to whole cells: a tile with this margin equals the whole."""
-        return STRIDE * (len(self.body) + 6)
+        return STRIDE * (len(self.body) + 7)
 
     def convolve_in(self, dtype: torch.dtype) -> "Generator":
         """Run the convolutions in `dtype` (for use, not for training); styles and statistics stay in float32."""
@@ -190,13 +190,14 @@ def _double(x: Tensor) -> Tensor:
 
 
 def _without_alternation(x: Tensor) -> Tensor:
-    """Features without what changes from cell to cell, by a binomial blur.
+    """Features without what alternates from cell to cell.
 
     Such a pattern keeps step with the grid of cells, and once interpolated the next ReLU would make the grid visible.
+    The filter, 1 - sin^4(pi f) in each direction, is zero there and hardly touches what is slower.
     """
-    binomial = torch.tensor([1.0, 2.0, 1.0], device=x.device, dtype=x.dtype) / 4
-    kernel = (binomial[:, None] * binomial).expand(x.shape[1], 1, 3, 3)
-    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, groups=x.shape[1])
+    taps = torch.tensor([-1.0, 4.0, 10.0, 4.0, -1.0], device=x.device, dtype=x.dtype) / 16
+    kernel = (taps[:, None] * taps).expand(x.shape[1], 1, 5, 5)
+    return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), kernel, groups=x.shape[1])
 
 
 def _relu(x: Tensor) -> Tensor:

@@ -96,6 +96,26 @@ def test_layers_come_in_the_order_they_were_asked_for(first_layers: Path) -> Non
     assert torch.equal(again[1], deep)
 
 
+@torch.no_grad()
+def test_the_first_layers_alone_are_the_same(first_layers: Path) -> None:
+    features = Features("vgg16", ("relu1_2", "relu2_1", "relu1_1"), weights=first_layers)
+    everything, first = features(random_picture()), features(random_picture(), layers=2)
+    assert len(first) == 2
+    assert all(torch.equal(a, b) for a, b in zip(first, everything[:2], strict=True))
+
+
+@torch.no_grad()
+def test_random_filters_are_always_the_same_and_keep_the_strength_of_a_picture() -> None:
+    state = torch.get_rng_state()
+    features = Features("squeezenet1_1", ("relu1", "fire3"), weights="random")
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(1)
+    again = Features("squeezenet1_1", ("relu1", "fire3"), weights="random")
+    for one, other in zip(features(random_picture()), again(random_picture()), strict=True):
+        assert torch.equal(one, other)
+        assert 0.1 < one.square().mean().sqrt() < 10
+
+
 def test_networks_are_frozen_and_pictures_are_not(first_layers: Path) -> None:
     features = Features("vgg16", ("relu2_1",), weights=first_layers)
     assert not any(values.requires_grad for values in features.parameters())

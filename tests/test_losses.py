@@ -150,6 +150,26 @@ def test_gram_style_loss_by_hand() -> None:
     assert losses.gram_style_loss(features, own).tolist() == [0.0]
 
 
+def test_patches_ask_for_the_style_everywhere() -> None:
+    even = torch.full((1, 1, 4, 6), 2.0)  # Gram matrix 4, in the whole and in each patch
+    crowded = torch.zeros(1, 1, 4, 6)
+    crowded[..., :2, :3] = 4.0  # the same over the whole, all of it in the first of four patches
+    target = [torch.tensor([[[4.0]]])]
+    for patches in (1, 2):
+        assert losses.gram_style_loss([even], target, patches).tolist() == [0.0]
+    assert losses.gram_style_loss([crowded], target, 1).tolist() == [0.0]
+    in_patches = ((16 - 4) ** 2 + 3 * 4**2) / 4 / 4**2
+    torch.testing.assert_close(losses.gram_style_loss([crowded], target, 2), torch.tensor([in_patches / 2]))
+
+
+def test_every_place_lies_in_a_patch_of_its_own_picture() -> None:
+    features, target = random(2, 3, 9, 8), [losses.gram_matrix(random(2, 3, 6, 6, seed=1))]
+    parts = [features[:, :, y : y + 3, x : x + 2] for y in (0, 3, 6) for x in (0, 2, 4)]  # what is left over is cut off
+    local = torch.stack([losses.gram_style_loss([part], target) for part in parts]).mean(dim=0)
+    whole = losses.gram_style_loss([features[..., :9, :6]], target)
+    torch.testing.assert_close(losses.gram_style_loss([features], target, 3), (whole + local) / 2)
+
+
 # ---------------------------------------------------------------- content
 
 
@@ -220,6 +240,28 @@ def test_total_variation_by_hand() -> None:
     assert losses.total_variation(corner).item() == pytest.approx(9 / 4 + 9 / 3)
 
 
+def wave(period: float, height: int = 64, width: int = 64) -> Tensor:
+    """Vertical lines, 20 gray levels strong, twice that at period 2 (there both halves of the spectrum meet)."""
+    return (20 / 127.5 * torch.cos(2 * math.pi * torch.arange(width) / period)).expand(1, 3, height, width).clone()
+
+
+@pytest.mark.parametrize(("period", "expected"), [(4, 20), (8 / 3, 20), (2, 40), (16, 0), (3.2, 0)])
+def test_grid_loss_is_the_strength_of_a_pattern_at_the_periods_of_upsampling(period: float, expected: float) -> None:
+    assert losses.grid_loss(wave(period)).item() == pytest.approx(expected, abs=0.01)
+    assert losses.grid_loss(wave(period).transpose(2, 3)).item() == pytest.approx(expected, abs=0.01)
+    both = wave(period) + wave(4).transpose(2, 3)
+    assert losses.grid_loss(both).item() == pytest.approx(expected + 20, abs=0.01)
+
+
+def test_grid_loss_lets_edges_and_noise_pass() -> None:
+    edge = torch.zeros(1, 3, 128, 128)
+    edge[..., 50:] = 1.0
+    assert losses.grid_loss(edge).item() < 0.1 * losses.grid_loss(127.5 / 20 * wave(4)).item()
+    noise = random(1, 3, 256, 256).mul(0.2)
+    assert losses.grid_loss(noise).item() < 0.1 * losses.grid_loss(wave(4, 256, 256)).item()
+    assert losses.grid_loss(noise + wave(4, 256, 256)).item() > 15
+
+
 # ---------------------------------------------------------------- batches and gradients
 
 
@@ -229,6 +271,7 @@ def layers(count: int, seed: int) -> list[Tensor]:
 
 PER_PICTURE = {
     "gram_style_loss": lambda a, b: losses.gram_style_loss(a, [losses.gram_matrix(layer) for layer in b]),
+    "gram_style_loss in patches": lambda a, b: losses.gram_style_loss(a, [losses.gram_matrix(x) for x in b], 3),
     "content_loss": losses.content_loss,
     "perceptual_distance": losses.perceptual_distance,
 }
@@ -261,6 +304,12 @@ BATCH_MEANS = {
 def test_the_mean_over_two_equal_batches_is_the_loss_of_both_together(name: str) -> None:
     loss, a, b = BATCH_MEANS[name], random(4, 1, 8, 8), random(4, 1, 8, 8, seed=1)
     torch.testing.assert_close((loss(a[:2], b[:2]) + loss(a[2:], b[2:])) / 2, loss(a, b))
+
+
+def test_the_grid_of_one_picture_is_not_hidden_by_another() -> None:
+    grid, other = wave(4), wave(64 / 13)  # what is counted in one stands, in the other, beside what is counted
+    expected = (losses.grid_loss(grid) + losses.grid_loss(other)) / 2
+    torch.testing.assert_close(losses.grid_loss(torch.cat([grid, other])), expected)
 
 
 @pytest.mark.parametrize("name", [*PER_PICTURE, *BATCH_MEANS])

@@ -1,0 +1,284 @@
+"""The page as people use it: `python app.py` as a process, a real browser, real files."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gradio_client import Client, handle_file
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+
+from styletransfer.generator import Generator
+from styletransfer.pipeline import StyleTransferPipeline
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 60_000  # milliseconds, for a busy machine
+expect.set_options(timeout=PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory):
+    """A pack of two styles that paint differently, one of them with a sample picture."""
+    folder = tmp_path_factory.mktemp("packs") / "two-styles"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        generator = Generator(styles={"red": "Red", "blue": "Blue"}, channels=8, blocks=1)
+        for name, parameter in generator.named_parameters():
+            if name.endswith(("scale", "shift")):  # untrained, all styles are one
+                torch.nn.init.normal_(parameter, std=0.5)
+    generator.save_pretrained(folder)
+    (folder / "samples").mkdir()
+    Image.new("RGB", (64, 48), "orange").save(folder / "samples" / "red.webp")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(pack, tmp_path_factory):
+    """Where the app, started as people start it but in an empty working folder, answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    folder = tmp_path_factory.mktemp("app")
+    environment = {**os.environ, "STYLETRANSFER_PACK": str(pack), "GRADIO_SERVER_PORT": str(port)}
+    environment |= {"GRADIO_TEMP_DIR": str(folder / "files"), "CUDA_VISIBLE_DEVICES": ""}
+    environment.pop("GRADIO_ANALYTICS_ENABLED")  # the app itself has to keep quiet
+    with (folder / "log.txt").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, ROOT / "app.py"], cwd=folder, env=environment, stdout=log, stderr=log
+        )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/", process, folder / "log.txt")
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def wait_for(url, process, log):
+    end = time.monotonic() + 240
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=10).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"the app does not answer:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        executable = shutil.which("chromium")  # None: Playwright's own
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """The open page. At the end: its console told of no error, and no request left this machine."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    errors, strangers = [], []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: strangers.append(request.url) if is_elsewhere(request.url, address) else None)
+    page.goto(address)
+    yield page
+    context.close()
+    assert errors == []
+    assert strangers == []
+
+
+def is_elsewhere(url, address):
+    return not url.startswith((address, "data:", "blob:"))
+
+
+@pytest.fixture(scope="module")
+def pipeline(pack):
+    return StyleTransferPipeline.from_pretrained(pack, device="cpu")
+
+
+@pytest.fixture
+def photo_file(tmp_path, photo):
+    """A phone's photo: JPEG, lying on its side, its EXIF data saying so."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo.save(tmp_path / "beach at noon.jpg", quality=95, exif=exif)
+    return tmp_path / "beach at noon.jpg"
+
+
+def add(page, file):
+    page.locator("#photo input[type=file]").set_input_files(file)
+
+
+def says(page, text):
+    expect(page.get_by_role("status")).to_have_text(text)
+
+
+def download(page):
+    expect(page.locator("#download")).to_be_enabled(timeout=PATIENCE)
+    with page.expect_download() as waiting:
+        page.locator("#download").click()
+    return waiting.value.suggested_filename, pixels(Path(waiting.value.path()))
+
+
+def pixels(picture):
+    image = Image.open(picture) if isinstance(picture, str | Path) else picture
+    assert image.format in ("PNG", None)
+    return np.asarray(image).astype(int)
+
+
+def assert_alike(seen, expected):
+    """Within one level: sums may come out in another order in another process."""
+    assert seen.shape == expected.shape
+    assert np.abs(seen - expected).max() <= 1
+
+
+# ---------------------------------------------------------------- painting
+
+
+def test_an_added_photo_is_painted_at_once_and_downloads_as_a_png_of_its_size(page, photo_file, pipeline):
+    add(page, photo_file)
+    says(page, "Red, 80 × 96 pixels.")
+    name, painting = download(page)
+    assert name == "beach at noon-red.png"
+    assert_alike(painting, pixels(pipeline(photo_file, "red")))
+
+
+def test_every_style_can_be_chosen_and_paints_as_the_pipeline_does(page, photo_file, pipeline):
+    add(page, photo_file)
+    says(page, "Red, 80 × 96 pixels.")
+    for style, title in reversed(pipeline.styles.items()):
+        page.locator("#styles").get_by_text(title, exact=True).click()
+        expect(page.locator("#styles label.selected")).to_have_text(title)
+        page.locator("#paint").click()
+        says(page, f"{title}, 80 × 96 pixels.")
+        expect(page.locator("#painting img")).to_have_attribute("src", re.compile(f"-{style}.png$"))
+        assert_alike(download(page)[1], pixels(pipeline(photo_file, style)))
+
+
+def test_at_strength_0_the_photo_comes_back_pixel_for_pixel(page, photo_file, pipeline):
+    page.locator("#strength input[type=number]").fill("0")
+    page.locator("#strength input[type=number]").press("Tab")
+    add(page, photo_file)
+    says(page, "Red, 80 × 96 pixels.")
+    upright = Image.open(photo_file).transpose(Image.Transpose.ROTATE_270)
+    np.testing.assert_array_equal(download(page)[1], pixels(upright.copy()))
+
+
+def test_transparency_stays_and_a_note_about_the_photo_is_shown(page, tmp_path, photo, pipeline):
+    frames = [photo.convert("RGBA"), photo.rotate(90).convert("RGBA")]
+    frames[0].putalpha(Image.linear_gradient("L").resize(photo.size))
+    frames[0].save(tmp_path / "moving.png", save_all=True, append_images=frames[1:])
+    add(page, tmp_path / "moving.png")
+    says(page, re.compile("^Red, 96 × 80 pixels. About this photo: .*frame"))
+    painting = download(page)[1]
+    np.testing.assert_array_equal(painting[..., 3], pixels(frames[0])[..., 3])
+    assert_alike(painting, pixels(pipeline(tmp_path / "moving.png", "red")))
+
+
+def test_the_keyboard_alone_chooses_a_style_and_paints(page, photo_file):
+    add(page, photo_file)
+    says(page, "Red, 80 × 96 pixels.")
+    page.locator("#styles input").nth(1).focus()
+    page.keyboard.press("Space")
+    page.locator("#paint").focus()
+    page.keyboard.press("Enter")
+    says(page, "Blue, 80 × 96 pixels.")
+
+
+def test_an_example_is_painted_by_one_click(page):
+    page.locator(".gallery-item").first.click()
+    says(page, re.compile(r"^Red, \d+ × \d+ pixels\.$"))
+    assert download(page)[0].endswith("-red.png")
+
+
+# ---------------------------------------------------------------- bad input
+
+
+def test_what_is_no_picture_gets_one_sentence_and_the_next_photo_is_painted(page, tmp_path, photo_file):
+    (tmp_path / "text.jpg").write_text("this is no photo")
+    add(page, tmp_path / "text.jpg")
+    says(page, re.compile(r"^The picture [^.]*\.$"))
+    expect(page.get_by_test_id("toast-body")).to_contain_text(page.get_by_role("status").inner_text())
+    expect(page.locator("#download")).to_be_disabled()
+    page.locator("#photo").get_by_label("Clear").click()
+    says(page, "")
+    add(page, photo_file)
+    says(page, "Red, 80 × 96 pixels.")
+
+
+def test_without_a_photo_the_button_asks_for_one(page):
+    page.locator("#paint").click()
+    says(page, "There is no photo yet: add one first.")
+
+
+def test_a_photo_that_is_too_small_gets_the_least_size_said(page, tmp_path):
+    Image.new("RGB", (15, 40)).save(tmp_path / "small.png")
+    add(page, tmp_path / "small.png")
+    says(page, "The photo is 15x40 pixels: the least that can be painted is 16x16.")
+
+
+# ---------------------------------------------------------------- looks
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_page_fits_its_window_and_shows_samples(page, photo_file, width):
+    page.set_viewport_size({"width": width, "height": 844})
+    add(page, photo_file)
+    says(page, "Red, 80 × 96 pixels.")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    sample = "e => getComputedStyle(e, '::before').backgroundImage"
+    assert page.locator("#styles label").nth(0).evaluate(sample).startswith('url("data:image/webp;base64,')
+    assert page.locator("#styles label").nth(1).evaluate(sample) == "none"  # this style has no sample
+
+
+# ---------------------------------------------------------------- programs
+
+
+def test_a_program_can_paint(address, photo_file, pipeline, tmp_path):
+    client = Client(address, download_files=tmp_path, verbose=False, analytics_enabled=False)
+    painting, about = client.predict(photo=handle_file(photo_file), style="blue", strength=0.5, api_name="/paint")
+    assert_alike(pixels(painting), pixels(pipeline(photo_file, "blue", strength=0.5)))
+    assert about == "Blue, 80 × 96 pixels."
+    with pytest.raises(Exception, match="There is no style 'green': choose from red, blue"):
+        client.predict(photo=handle_file(photo_file), style="green", strength=1, api_name="/paint")
+
+
+def test_a_file_of_the_server_that_nobody_uploaded_is_not_painted(address, pack):
+    client = Client(address, verbose=False, analytics_enabled=False)
+    secret = {"path": str(pack / "samples" / "red.webp"), "meta": {"_type": "gradio.FileData"}}
+    for photo in (secret, {"path": secret["path"]}):
+        with pytest.raises(Exception):  # noqa: B017 whatever it is that Gradio answers
+            client.predict(photo, "red", 1, api_name="/paint")
+
+
+def test_a_pack_that_cannot_be_read_is_said_in_one_sentence(tmp_path):
+    environment = {**os.environ, "STYLETRANSFER_PACK": str(tmp_path / "nowhere")}
+    done = subprocess.run(
+        [sys.executable, ROOT / "app.py"], env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: There is no style pack at ")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,231 @@
+"""One training, the same numbers: over processes, over forward passes, and over the ends of processes."""
+
+import itertools
+import random
+import shutil
+import time
+
+import pytest
+from training_kit import (
+    ONE_BATCH,
+    ONE_PROCESS,
+    PATIENCE,
+    TINY,
+    TWO_PROCESSES,
+    Training,
+    accelerate_launch,
+    assert_same_run,
+    checkpoint,
+    checkpoints,
+    draw_pictures,
+    flags,
+    loss_lines,
+    losses,
+    progress,
+    ranks,
+    resumed_on_one,
+    train,
+    trained,
+    wait_for,
+)
+
+STEPS = list(range(1, 9))
+R1_STEPS = [1, 4, 7]
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory):
+    return {**TINY, **draw_pictures(tmp_path_factory.mktemp("pictures")).sources}
+
+
+@pytest.fixture(scope="session")
+def two_processes(settings, tmp_path_factory):
+    """A whole training on two processes under the real launcher."""
+    output = tmp_path_factory.mktemp("two") / "run"
+    finished = accelerate_launch(output, {**settings, **TWO_PROCESSES})
+    assert finished.code == 0, finished.err
+    return output
+
+
+@pytest.fixture(scope="session")
+def one_process(settings, tmp_path_factory):
+    """The same training on one process, each step in two forward passes."""
+    return trained(tmp_path_factory.mktemp("one") / "run", {**settings, **ONE_PROCESS})
+
+
+# ---------------------------------------------------------------- over processes and forward passes
+
+
+def assert_close(expected, found, steps=STEPS):
+    assert [step for step in steps if step not in found] == []
+    for step in steps:
+        assert found[step] == pytest.approx(expected[step], rel=1e-4, abs=1e-6), f"step {step}"
+
+
+def test_launcher_really_starts_two_processes(two_processes, one_process):
+    assert progress(two_processes, 8)["processes"] == 2
+    assert progress(one_process, 8)["processes"] == 1
+
+
+def test_two_processes_give_the_losses_of_one(two_processes, one_process):
+    assert [step for step, line in losses(one_process).items() if "r1_penalty" in line] == R1_STEPS
+    assert_close(losses(one_process), losses(two_processes))
+
+
+def test_two_processes_write_each_line_and_file_once(two_processes):
+    assert [line["step"] for line in loss_lines(two_processes)] == STEPS
+    assert checkpoints(two_processes) == ["step-00000004", "step-00000008"]
+
+
+def test_accumulated_passes_give_the_losses_of_one_large_batch(one_process, settings, tmp_path):
+    output = trained(tmp_path / "run", {**settings, **ONE_BATCH})
+    assert_close(losses(output), losses(one_process))
+
+
+def test_pictures_loaded_by_other_processes_give_the_same_run(one_process, settings, tmp_path):
+    output = trained(tmp_path / "run", {**settings, **ONE_PROCESS, "workers": 2})
+    assert_same_run(one_process, output)
+
+
+# ---------------------------------------------------------------- killed and taken up again
+
+
+def killed_after_step_4(trainings, output):
+    """Ended by SIGKILL after the checkpoint in the middle of an epoch, before the next one."""
+    wait_for(checkpoint(output, 4), trainings)
+    for training in trainings:
+        training.kill()
+    assert [training.wait().code for training in trainings] == [-9] * len(trainings)
+    assert not checkpoint(output, 8).exists() and not (output / "pack").exists(), "killed too late to tell anything"
+    return output
+
+
+@pytest.fixture(scope="session")
+def taken_up_on_one(settings, tmp_path_factory):
+    """The training of `one_process`, killed in between."""
+    output, settings = tmp_path_factory.mktemp("killed-one") / "run", {**settings, **ONE_PROCESS}
+    killed_after_step_4([Training(flags(output, settings), output.parent / "logs")], output)
+    return resumed_on_one(output, settings)
+
+
+@pytest.fixture(scope="session")
+def taken_up_on_two(settings, tmp_path_factory):
+    """The training of `two_processes`, killed in between."""
+    output, settings = tmp_path_factory.mktemp("killed-two") / "run", {**settings, **TWO_PROCESSES}
+    killed_after_step_4(ranks(output, settings), output)
+    finished = [training.wait() for training in ranks(output, {**settings, "resume": True})]
+    assert [f.code for f in finished] == [0, 0], [f.err for f in finished]
+    return output
+
+
+def test_killed_run_resumes_exactly_on_one_process(one_process, taken_up_on_one):
+    assert_same_run(one_process, taken_up_on_one)
+
+
+def test_killed_run_resumes_exactly_on_two_processes(two_processes, taken_up_on_two):
+    assert progress(taken_up_on_two, 8)["processes"] == 2
+    assert_same_run(two_processes, taken_up_on_two)
+
+
+def test_resumed_run_tells_the_losses_of_each_step_once(taken_up_on_one):
+    assert [line["step"] for line in loss_lines(taken_up_on_one)] == STEPS
+
+
+def test_checkpoint_of_two_processes_continues_on_one(two_processes, one_process, settings, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(checkpoint(two_processes, 4), checkpoint(output, 4))
+    resumed_on_one(output, {**settings, **ONE_PROCESS})
+    assert_close(losses(one_process), losses(output), steps=STEPS[4:])
+
+
+# ---------------------------------------------------------------- killed while a checkpoint is written
+
+EVERY_STEP = {"checkpoint_every": 1, "keep_checkpoints": 1}
+
+
+def newest_whole(output):
+    """The step that --resume takes up; 0 where there is no checkpoint yet."""
+    names = [name for name in checkpoints(output) if name.startswith("step-")] if output.exists() else []
+    if not names:
+        return 0
+    step = int(names[-1].removeprefix("step-"))
+    assert progress(output, step)["step"] == step
+    return step
+
+
+def cut_short(output, settings, **options):
+    """Take the training up and see it end by SIGKILL."""
+    settings = {**settings, "resume": newest_whole(output) > 0 or None}
+    finished = train(output, settings, **options)
+    assert finished.code == -9, finished.err
+
+
+def test_kill_at_a_file_operation_of_a_checkpoint_leaves_the_last_one_whole(one_process, settings, tmp_path):
+    output, settings = tmp_path / "run", {**settings, **ONE_PROCESS, **EVERY_STEP}
+    # Two saves go through: the third is about to get its name.
+    cut_short(output, settings, die_before=("os.rename", 3))
+    assert newest_whole(output) == 2
+    # Half of the new one is written; the next pass finds what was left behind and what should have been pruned.
+    cut_short(output, settings, die_before=("open", 3))
+    assert newest_whole(output) == 2
+    # It has its name; of the old one a part is deleted.
+    cut_short(output, settings, die_before=("os.remove", 4))
+    assert newest_whole(output) == 3
+    resumed_on_one(output, settings)
+    assert checkpoints(output) == ["step-00000008"]
+    assert_same_run(one_process, output)
+
+
+def killed_while_writing(output, settings, delay):
+    resume = newest_whole(output) > 0 or None
+    training = Training(flags(output, {**settings, "resume": resume}), output.parent / "logs")
+    folder = output / "checkpoints"
+    before = set(folder.glob("*"))
+    end = time.monotonic() + PATIENCE
+    while not set(folder.glob("*")) - before:
+        assert training.process.is_alive() and time.monotonic() < end, training.err.read_text()
+        time.sleep(0.001)
+    time.sleep(delay)
+    training.kill()
+
+
+def killed_at_random(times, settings, output):
+    """Kills at random moments from the first trace of a checkpoint on; then the run ends as if nothing had been."""
+    chance = random.Random(0)
+    for _ in range(times):
+        before = newest_whole(output)
+        if before < 8:
+            killed_while_writing(output, settings, chance.uniform(0, 0.05))
+        assert newest_whole(output) >= before
+    resumed_on_one(output, {**settings, "resume": newest_whole(output) > 0 or None})
+
+
+def test_kills_at_random_moments_of_checkpoints_leave_the_last_one_whole(one_process, settings, tmp_path):
+    output = tmp_path / "run"
+    killed_at_random(3, {**settings, **ONE_PROCESS, **EVERY_STEP}, output)
+    assert_same_run(one_process, output)
+
+
+@pytest.mark.slow
+def test_many_kills_at_random_moments_leave_the_last_checkpoint_whole(settings, tmp_path):
+    longer = {**settings, **EVERY_STEP, "steps": 40}
+    unbroken = trained(tmp_path / "unbroken" / "run", longer)
+    output = tmp_path / "killed" / "run"
+    killed_at_random(30, longer, output)
+    assert_same_run(unbroken, output, step=40)
+
+
+@pytest.mark.slow
+def test_kill_at_every_file_operation_of_a_checkpoint_leaves_the_last_one_whole(settings, tmp_path):
+    longer = {**settings, **EVERY_STEP, "steps": 60}
+    unbroken = trained(tmp_path / "unbroken" / "run", longer)
+    output = tmp_path / "killed" / "run"
+    for number in itertools.count(1):
+        before = newest_whole(output)
+        cut_short(output, longer, die_before=("any", number))
+        assert newest_whole(output) >= before
+        if f".partial-step-{before + 2:08d}" in checkpoints(output):
+            break  # one save went through; this was the first operation of the next
+    assert number > 10, "the operations of a save were not counted"
+    resumed_on_one(output, longer)
+    assert_same_run(unbroken, output, step=60)
