@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from styletransfer.folders import PARTIAL
+from styletransfer.folders import PARTIAL, remove
 
 PREFIX = "step-"
 
@@ -20,5 +20,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 def prune(folder: Path, keep: int) -> None:
     """Delete all but the newest `keep` checkpoints, and what a killed run left half written."""
-    for old in [*list_checkpoints(folder)[:-keep], *folder.glob(f"{PARTIAL}*")]:
-        shutil.rmtree(old, ignore_errors=True)
+    for old in list_checkpoints(folder)[:-keep]:
+        remove(old)
+    for partial in folder.glob(f"{PARTIAL}*"):
+        shutil.rmtree(partial, ignore_errors=True)

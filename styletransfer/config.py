@@ -1,6 +1,7 @@
 """Everything a training run can be told, once: fields are flags, defaults, YAML keys and the recipe in the pack."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import yaml
 
 from styletransfer.errors import InputError
 from styletransfer.features import NETWORKS
+from styletransfer.generator import BOUNDS
 from styletransfer.losses import ADVERSARIAL
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -101,15 +103,25 @@ class TrainingConfig:
                 raise InputError(f"{flag_name(setting)} is {value!r}: choose from {', '.join(choices)}.")
             if setting.type is int and setting.name not in MAY_BE_ZERO and value < 1:
                 raise InputError(f"{flag_name(setting)} is {value}: it must be at least 1.")
-            if setting.type in (int, float) and value < 0:
-                raise InputError(f"{flag_name(setting)} is {value}: it must not be negative.")
+            if setting.type in (int, float) and not 0 <= value < math.inf:  # NaN fails this, too
+                raise InputError(f"{flag_name(setting)} is {value}: it must be a number of at least 0.")
+            least, most = BOUNDS.get(setting.name, (0, math.inf))
+            if setting.name in BOUNDS and not least <= value <= most:
+                raise InputError(f"{flag_name(setting)} is {value}: it must be {least} to {most}.")
+            if setting.name.endswith("_layers") and not value:
+                raise InputError(f"{flag_name(setting)} is empty: name at least one layer.")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.ema_decay >= 1:
+            raise InputError(f"--ema-decay is {self.ema_decay}: it must be below 1, or the average never moves.")
         if self.crop_size % 16:
             raise InputError(f"--crop-size is {self.crop_size}: it must be a multiple of 16.")
         if self.loss_margin % 8 or self.crop_size - 2 * self.loss_margin < 64:
             raise InputError(
                 f"--loss-margin is {self.loss_margin}: it must be a multiple of 8 that leaves 64 pixels of a crop."
             )
-        if len(self.photo_scale) != 2 or not 1 <= self.photo_scale[0] <= self.photo_scale[1]:
+        if len(self.photo_scale) != 2 or not 1 <= self.photo_scale[0] <= self.photo_scale[1] < math.inf:
             raise InputError("--photo-scale takes two numbers, the least and the largest, both at least 1.")
 
     @property
@@ -176,6 +188,7 @@ def load_config(path: Path) -> TrainingConfig:
     for name, value in settings.items():
         if name not in types:
             raise InputError(f"Settings {path} hold {name!r}, which is no setting: see train_accelerate.py --help.")
+        value = settings[name] = _number(value, types[name])
         if not _fits(value, types[name]):
             raise InputError(f"Settings {path} give {name} as {value!r}, which is not {_type_words(types[name])}.")
     return TrainingConfig(**{name: _settle(value) for name, value in settings.items()})
@@ -197,6 +210,18 @@ def _argument(setting: Field, kind: Any) -> dict[str, Any]:  # noqa: ANN401 a ty
         return {**words, **many, "type": inner, "metavar": setting.name.upper()}
     kind = str if kind == (str | None) else kind
     return {**words, "type": kind, "choices": setting.metadata["choices"]}
+
+
+def _number(value: Any, kind: Any) -> Any:  # noqa: ANN401 any setting, any type
+    """YAML takes 2e-3 for a text; people and json.dumps write it and mean a number."""
+    if get_origin(kind) is tuple and isinstance(value, list):
+        return [_number(item, get_args(kind)[0]) for item in value]
+    if kind is float and isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
 
 
 def _settle(value: Any) -> Any:  # noqa: ANN401 any setting

@@ -35,10 +35,12 @@ def main() -> None:
     os.environ.setdefault("GRADIO_RUN_HISTORY", "False")  # and the browser hoards no photos
     try:
         pipeline = StyleTransferPipeline.from_pretrained(os.environ.get(PACK_VARIABLE) or SHIPPED_PACK)
+        css = CSS + _swatches(pipeline)
     except InputError as error:
-        sys.exit(_fail(error))
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     page = build_page(pipeline).queue(max_size=32)
-    page.launch(theme=_theme(), css=CSS + _swatches(pipeline), max_file_size=MAX_FILE_SIZE, footer_links=[])
+    page.launch(theme=_theme(), css=css, max_file_size=MAX_FILE_SIZE, footer_links=[])
 
 
 def build_page(pipeline: StyleTransferPipeline) -> gr.Blocks:
@@ -68,7 +70,7 @@ def build_page(pipeline: StyleTransferPipeline) -> gr.Blocks:
             queue=False,
             show_progress="hidden",
             api_visibility="private",
-        )
+        ).then(None, js=SHOW_PAINTING)
     return page
 
 
@@ -119,7 +121,6 @@ def _connect(
         "concurrency_id": "painter",
         "concurrency_limit": 1,
         "show_progress_on": painting,
-        "scroll_to_output": True,
     }
     button.click(paint, **settings, api_name="paint")
     inputs[0].change(paint_added, **settings, api_visibility="private")
@@ -189,6 +190,10 @@ footer {display: none !important}
 #message p {margin: 0; line-height: 1.5}
 """
 
+# On a narrow screen the painting appears below what one sees.
+SHOW_PAINTING = """() => document.querySelector("#painting img") &&
+  document.querySelector("#download").scrollIntoView({behavior: "smooth", block: "nearest"})"""
+
 
 def _theme() -> gr.Theme:
     return gr.themes.Base(
@@ -245,8 +250,3 @@ def _sentence(error: InputError) -> str:
 def _examples() -> list[str]:
     files = sorted(EXAMPLES.iterdir()) if EXAMPLES.is_dir() else []
     return [str(file) for file in files if file.suffix.lower() in PICTURE_SUFFIXES]
-
-
-def _fail(error: InputError) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return 2

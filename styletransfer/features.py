@@ -20,6 +20,7 @@ SQUEEZENET_LAYERS = {
     "relu1": 1, "fire2": 3, "fire3": 4, "fire4": 6, "fire5": 7, "fire6": 9, "fire7": 10, "fire8": 11, "fire9": 12,
 }  # fmt: skip
 RANDOM = "random"
+PADDINGS = ("zeros", "reflect")
 NETWORKS = ("vgg19", "vgg16", "squeezenet1_1")
 
 
@@ -48,6 +49,10 @@ class Features(nn.Module):
         super().__init__()
         indices = layer_indices(network)
         unknown = [name for name in layers if name not in indices]
+        if not layers:
+            raise InputError(f"No layer of {network} is asked for: choose from {', '.join(indices)}.")
+        if padding not in PADDINGS:
+            raise InputError(f"There is no padding {padding!r}: choose from {', '.join(PADDINGS)}.")
         if unknown:
             raise InputError(f"{network} has no layer {unknown[0]}: choose from {', '.join(indices)}.")
         self.taps = [indices[name] for name in layers]
@@ -98,7 +103,8 @@ def _trunk(network: str, pretrained: bool) -> nn.Sequential:
     # Imported here: torchvision costs start-up time that the app, which only paints, need not pay.
     from torchvision import models
 
-    return models.get_model(network, weights="IMAGENET1K_V1" if pretrained else None).features
+    with torch.random.fork_rng(devices=[]):  # what torchvision draws first and we overwrite must not shift a training
+        return models.get_model(network, weights="IMAGENET1K_V1" if pretrained else None).features
 
 
 def _draw_filters(trunk: nn.Sequential) -> None:
@@ -116,6 +122,9 @@ def _load_first_layers(trunk: nn.Sequential, path: Path, names: dict[int, str]) 
             stored = {key.removeprefix("features."): file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except Exception as error:
         raise InputError(f"Feature weights {path} cannot be read as safetensors: {error}.") from error
+    if "fire2" not in names.values() and any(".squeeze." in key for key in stored):
+        # Its first layer has the shape of VGG's, so the shapes below would not tell.
+        raise InputError(f"Feature weights {path.name} are those of squeezenet1_1: name that network instead.")
     for key, expected in trunk.state_dict().items():
         if key not in stored:
             index = int(key.split(".")[0])
@@ -128,4 +137,7 @@ def _load_first_layers(trunk: nn.Sequential, path: Path, names: dict[int, str]) 
                 f"Feature weights {path.name} hold features.{key} of shape {tuple(stored[key].shape)}, "
                 f"not {tuple(expected.shape)}: they belong to another network."
             )
+    unusual = [key for key in trunk.state_dict() if not stored[key].isfinite().all()]
+    if unusual:
+        raise InputError(f"Feature weights {path.name} hold numbers that are not finite (features.{unusual[0]}).")
     trunk.load_state_dict({key: stored[key].float() for key in trunk.state_dict()})

@@ -1,5 +1,6 @@
 """A folder written whole or not at all: a kill at any moment leaves the old one or the new one, never half of one."""
 
+import ctypes
 import os
 import shutil
 from collections.abc import Iterator
@@ -33,15 +34,36 @@ def commit(folder: Path) -> None:
     partial = partial_path(folder)
     for path in [*partial.rglob("*"), partial]:
         _flush(path)
-    if folder.exists():
-        retired = folder.with_name(f"{PARTIAL}old-{folder.name}")
-        shutil.rmtree(retired, ignore_errors=True)
-        folder.rename(retired)
-        partial.rename(folder)
-        shutil.rmtree(retired, ignore_errors=True)
-    else:
-        partial.rename(folder)
+    if folder.exists() and _exchange(partial, folder):
+        _flush(folder.parent)
+        shutil.rmtree(partial, ignore_errors=True)
+        return
+    retired = _retire(folder) if folder.exists() else None
+    partial.rename(folder)
     _flush(folder.parent)
+    if retired:
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder: it loses its name first, so that a kill leaves no half of it under that name."""
+    shutil.rmtree(_retire(folder), ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names in one step, where the system can (Linux); elsewhere replacing takes two, with a gap between."""
+    try:
+        renameat2 = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError, TypeError):
+        return False
+    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return renameat2(here, os.fsencode(one), here, os.fsencode(other), swap) == 0
+
+
+def _retire(folder: Path) -> Path:
+    retired = folder.with_name(f"{PARTIAL}old-{folder.name}")
+    shutil.rmtree(retired, ignore_errors=True)
+    return folder.rename(retired)
 
 
 def _flush(path: Path) -> None:

@@ -15,11 +15,14 @@ import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 STRIDE = 4  # pixels per cell of the quarter-resolution grid
 RIM = 8  # pixels of mirrored photo painted round the picture and cut off: padding leaves its traces there
 # Wide enough to keep the rounding of bfloat16 on a blank wall from being painted as texture.
 EPSILON = 1e-3
+# What a pack may ask for, so that a stranger's config builds nothing huge.
+BOUNDS = {"channels": (4, 256), "blocks": (1, 32)}
 
 
 class Moments(NamedTuple):
@@ -62,7 +65,8 @@ class StyledConv(nn.Module):
         """The same layer for one style and frozen moments, as a plain convolution."""
         gain = (style_weights @ self.scale * moments.rstd)[0]
         shift = (style_weights @ self.shift)[0]
-        conv = nn.Conv2d(self.conv.in_channels, self.conv.out_channels, 3, padding=1, padding_mode="reflect")
+        sizes = self.conv.in_channels, self.conv.out_channels, 3
+        conv = skip_init(nn.Conv2d, *sizes, padding=1, padding_mode="reflect")  # draws no random numbers
         conv.weight.data = self.conv.weight.float() * gain[:, None, None, None]
         conv.bias.data = (self.conv.bias.float() - moments.mean[0]) * gain + shift
         return conv.to(dtype=self.conv.weight.dtype, memory_format=torch.channels_last)

@@ -129,7 +129,7 @@ def total_variation(painting: Tensor) -> Tensor:
 def grid_loss(painting: Tensor) -> Tensor:
     """How far the spectrum stands out at the periods that upsampling leaves: 4, 8/3 and 2 pixels; in gray levels.
 
-    Amplitudes of the Fourier transform of rows and columns of the gray picture, averaged over them; at each period the
+    Amplitudes of the Fourier transform of rows and columns of each gray picture, averaged over them; at each period the
     amplitude less the mean of its neighbors, where that is positive, summed over periods and both directions.
 
     Args:
@@ -139,10 +139,11 @@ def grid_loss(painting: Tensor) -> Tensor:
     total = torch.zeros((), device=painting.device)
     for lines in (gray, gray.transpose(1, 2)):
         size = lines.shape[2]
-        spectrum = torch.fft.rfft(lines).abs().mean(dim=(0, 1)) * 2 / size
+        spectrum = torch.fft.rfft(lines).abs().mean(dim=1) * 2 / size
         for bin_ in (size // 4, 3 * size // 8, size // 2):
-            around = torch.cat([spectrum[bin_ - 6 : bin_ - 1], spectrum[bin_ + 2 : bin_ + 7]])
-            total = total + F.relu(spectrum[bin_ - 1 : bin_ + 2].max() - around.mean())
+            around = torch.cat([spectrum[:, bin_ - 6 : bin_ - 1], spectrum[:, bin_ + 2 : bin_ + 7]], dim=1)
+            peak = spectrum[:, bin_ - 1 : bin_ + 2].amax(dim=1)
+            total = total + F.relu(peak - around.mean(dim=1)).mean()
     return total
 
 

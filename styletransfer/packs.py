@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from styletransfer.errors import InputError
 from styletransfer.folders import written_whole
-from styletransfer.generator import Generator
+from styletransfer.generator import BOUNDS, Generator
 
 CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -24,7 +24,6 @@ SHIPPED_PACK = Path(__file__).resolve().parent.parent / "styles" / "first"
 MAX_CONFIG_BYTES = 256 * 1024
 MAX_WEIGHT_BYTES = 64 * 1024 * 1024
 MAX_STYLES = 256
-BOUNDS = {"channels": (4, 256), "blocks": (1, 32)}
 
 
 def load_pack(folder: str | Path) -> Generator:
@@ -45,7 +44,7 @@ def load_pack(folder: str | Path) -> Generator:
 def sample_path(folder: str | Path, style: str) -> Path | None:
     """The picture that shows a style of the pack, where the pack has one."""
     path = Path(folder) / SAMPLES / f"{style}.webp"
-    return path if path.is_file() else None
+    return path if is_style_name(style) and path.is_file() else None
 
 
 def save_pack(
@@ -88,7 +87,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise InputError(f"The {CONFIG} of {folder} is larger than {MAX_CONFIG_BYTES // 1024} KB: no pack needs that.")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"The {CONFIG} of {folder} cannot be read: {error}.") from error
     if not isinstance(config, dict) or config.get("_class_name") != Generator.__name__:
         raise InputError(f"{folder} is no style pack: its {CONFIG} does not describe a {Generator.__name__}.")
@@ -107,7 +106,12 @@ def _is_style_table(styles: Any) -> bool:  # noqa: ANN401 whatever a stranger's 
     if not all(isinstance(pair, list) and len(pair) == 2 and all(isinstance(t, str) for t in pair) for pair in styles):
         return False
     names = [name for name, _ in styles]
-    return len(set(names)) == len(names) and all(is_style_name(n) and 0 < len(title) <= 200 for n, title in styles)
+    return len(set(names)) == len(names) and all(is_style_name(n) and _is_title(title) for n, title in styles)
+
+
+def _is_title(text: str) -> bool:
+    """One line that a terminal and a page can show: no control characters, no halves of characters."""
+    return 0 < len(text) <= 200 and text.isprintable()
 
 
 def is_style_name(name: str) -> bool:
@@ -132,10 +136,12 @@ def _load_weights(folder: Path, generator: Generator) -> None:
     try:
         with safe_open(path, framework="pt") as file:
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
+            stored = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
     except (SafetensorError, OSError) as error:
         raise InputError(f"The weights of {folder} cannot be read: {error}.") from error
     odd = [name for name in sorted(expected.keys() | stored.keys()) if name not in stored or name not in expected]
-    odd = odd or [name for name in expected if stored[name].shape != expected[name]]
+    odd = odd or [name for name, tensor in stored.items() if tensor.shape != expected[name]]
+    odd = odd or [name for name, tensor in stored.items() if not tensor.is_floating_point()]
     if odd:
         raise InputError(
             f"The weights of {folder} do not fit its {CONFIG} (first at {odd[0]}): the two belong to different packs."
@@ -153,7 +159,7 @@ def _front_matter(recipe: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             "---",
-            f"license: {recipe.get('license', 'mit')}",
+            f"license: {json.dumps(recipe.get('license', 'mit'))}",
             "library_name: styletransfer",
             "pipeline_tag: image-to-image",
             "tags:",
@@ -204,4 +210,4 @@ def _usage(styles: Mapping[str, str]) -> str:
 
 def plain(text: str) -> str:
     """A stranger's text as one line of Markdown text: no markup, no table cells."""
-    return "".join(f"&#{ord(c)};" if c in "<>&|[]`*_\\!" else c for c in " ".join(text.split()))
+    return "".join(f"&#{ord(c)};" if c in "<>&|[]`*_~\\!" else c for c in " ".join(text.split()))

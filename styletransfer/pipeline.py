@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from pathlib import Path
 from typing import BinaryIO
 
@@ -100,10 +101,11 @@ class StyleTransferPipeline:
         unknown = [name for name in mix if name not in self.styles]
         if unknown:
             raise InputError(f"There is no style {unknown[0]!r}: choose from {', '.join(self.styles)}.")
-        usable = all(isinstance(w, int | float) and math.isfinite(w) and w >= 0 for w in mix.values())
-        if not usable or not sum(mix.values()) > 0:
+        usable = all(isinstance(w, Real) and math.isfinite(w) and w >= 0 for w in mix.values())
+        if not usable or not any(mix.values()):
             raise InputError(f"Style weights are {mix}: give numbers of at least 0, one of them larger.")
-        return self.generator.style_weights(mix).to(self.device)
+        most = max(float(w) for w in mix.values())  # first to at most 1: float32 holds neither 1e300 nor 1e-60
+        return self.generator.style_weights({name: float(w) / most for name, w in mix.items()}).to(self.device)
 
     def _paint(self, rgb: Image.Image, weights: Tensor) -> Iterator[tuple[Box, Tensor]]:
         """Painted boxes (1, 3, h, w) that together cover the picture."""

@@ -6,7 +6,6 @@ import json
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 from urllib.parse import unquote
 
 Sever = Callable[[dict, bool], None]  # ends the connection of a scope, and says so to the other side or resets it
@@ -71,7 +70,10 @@ def slow(seconds: float) -> Play:
     """Nothing happens for a while."""
 
     async def play(app, scope, receive, send, sever):
-        await asyncio.sleep(seconds)
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            return  # the Hub goes down
         await app(scope, receive, send)
 
     return play
@@ -190,13 +192,14 @@ class Fault:
         return True
 
 
-class Served(NamedTuple):
-    """One request that reached the Hub; `status` is 0 where no answer was given."""
+@dataclass
+class Served:
+    """One request that reached the Hub; `status` is 0 as long as no answer is given."""
 
     method: str
-    path: str
-    status: int
+    path: str  # unquoted
     headers: dict[str, str]  # of the request, names in lower case
+    status: int = 0
 
 
 class Faults:
@@ -223,19 +226,17 @@ class Faults:
             return next((fault for fault in self.planned if fault.takes(method, path)), None)
 
     async def __call__(self, scope, receive, send) -> None:
-        method, path, status = scope["method"], unquote(scope["raw_path"].decode("ascii")), 0
+        method, path = scope["method"], unquote(scope["raw_path"].decode("ascii"))
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        served = Served(method, path, headers)
+        self.served.append(served)
 
         async def noted_send(message):
-            nonlocal status
-            status = message.get("status", status)
+            served.status = message.get("status", served.status)
             await send(message)
 
         fault = self._next(method, path)
-        try:
-            if fault is None:
-                await self._app(scope, receive, noted_send)
-            else:
-                await fault.play(self._app, scope, receive, noted_send, self._sever)
-        finally:
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            self.served.append(Served(method, path, status, headers))
+        if fault is None:
+            await self._app(scope, receive, noted_send)
+        else:
+            await fault.play(self._app, scope, receive, noted_send, self._sever)

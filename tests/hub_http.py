@@ -1,9 +1,10 @@
-"""How the loopback Hub reads requests and refuses them."""
+"""How the loopback Hub reads requests, refuses them, and hands out long answers page by page."""
 
 import json
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlencode
 
-from hub_store import KINDS, HubError, Visitor, not_found
+from hub_access import HubError, Visitor, check_may_write, not_found
+from hub_store import KINDS, Commit, Repo, Store
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
@@ -29,6 +30,50 @@ async def refuse(request: Request, error: HubError) -> Response:
 
 async def forget(request: Request, error: ClientDisconnect) -> Response:
     return Response(status_code=400)  # nobody is there to read it
+
+
+class Desk:
+    """What all handlers need: who asks, for which repository, and paging; a handler goes from request to answer."""
+
+    def __init__(self, store: Store, page_size: int):
+        self.store, self.page_size = store, page_size
+
+    def visitor(self, request: Request) -> Visitor:
+        return self.store.visitor(request.headers.get("authorization"))
+
+    async def refuse_address(self, request: Request, error: Exception) -> Response:
+        """A repository without a namespace, of which there are none here, or nothing at all."""
+        refusal = HubError(404, "Sorry, we can't find the page you are looking for.")
+        if KINDS.keys() & {*request.url.path.split("/")[1:3]}:
+            try:
+                refusal = not_found(self.visitor(request))
+            except HubError as unknown_token:
+                refusal = unknown_token
+        return await refuse(request, refusal)
+
+    def repo(self, request: Request, *, to_write: bool = False) -> Repo:
+        visitor = self.visitor(request)
+        repo_id = f"{part(request, 'namespace')}/{part(request, 'name')}"
+        repo = self.store.find(kind_of(request, visitor), repo_id, visitor)
+        if to_write:
+            check_may_write(repo.id, visitor)
+        return repo
+
+    def repo_and_commit(self, request: Request) -> tuple[Repo, Commit]:
+        repo = self.repo(request)
+        return repo, repo.resolve(part(request, "revision", "main"))
+
+    def paged(self, request: Request, entries: list) -> Response:
+        """One page of the entries, and where the next one is."""
+        start = int(request.query_params.get("cursor", 0))
+        limit = int(request.query_params.get("limit", self.page_size))
+        end = start + max(1, min(self.page_size, limit))
+        headers = {}
+        if end < len(entries):
+            query = [(key, value) for key, value in parse_qsl(request.url.query) if key != "cursor"]
+            address = endpoint(request) + request.scope["raw_path"].decode()
+            headers["Link"] = f'<{address}?{urlencode([*query, ("cursor", end)])}>; rel="next"'
+        return JSONResponse(jsonable(entries[start:end]), headers=headers)
 
 
 def part(request: Request, name: str, default: str | None = None) -> str:

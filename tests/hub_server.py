@@ -17,13 +17,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import uvicorn
-from hub_api import hub_application
+from hub_access import HubError, User
+from hub_api import Repositories
 from hub_faults import Fault, Faults, Served
-from hub_store import Commit, Repo, Store, User
+from hub_files import Files
+from hub_http import by_sent_path, forget, refuse
+from hub_store import Commit, Repo, Store
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 
 HOST = "127.0.0.1"
 USERS = (User("painter", organizations=("studio",)), User("visitor"))
-PATIENCE = 20  # seconds until a server that takes a moment to start or stop is taken for hanging
+PATIENCE = 120  # seconds until a server that takes a moment to start or stop is taken for hanging
 
 
 @contextlib.contextmanager
@@ -43,7 +48,11 @@ class Hub:
     def __init__(self, folder: Path, users: Iterable[User], page_size: int):
         self.folder = folder
         self.store = Store(folder, users)
-        self.faults = Faults(hub_application(self.store, page_size), self._sever)
+        repositories, files = Repositories(self.store, page_size), Files(self.store, page_size)
+        handlers = {HubError: refuse, ClientDisconnect: forget, 404: repositories.refuse_address}
+        routes = [*repositories.routes(), *files.routes()]
+        application = by_sent_path(Starlette(routes=routes, exception_handlers=handlers))
+        self.faults = Faults(application, self._sever)
         self._place = bound_socket(0)  # never listens: it keeps the port ours while the Hub is down
         self.endpoint = f"http://{HOST}:{self._place.getsockname()[1]}"
         self._server: uvicorn.Server | None = None
@@ -70,6 +79,8 @@ class Hub:
             "HF_UPDATE_DOWNLOAD_COUNTS": "0",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_HUB_ETAG_TIMEOUT": "120",  # not to take a busy machine for a Hub that does not answer
+            "HF_HUB_DOWNLOAD_TIMEOUT": "120",
             "NO_PROXY": HOST,
             "no_proxy": HOST,
         }
@@ -108,7 +119,7 @@ class Hub:
 
     @property
     def served(self) -> list[Served]:
-        """All requests so far: method, unquoted path, status (0: no answer), headers."""
+        """All requests so far, in the order in which they came."""
         return self.faults.served
 
     # -----------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ import re
 from datetime import datetime
 
 import yaml
-from hub_store import Commit, HubError, Repo, StoredFile, git_oid
+from hub_access import HubError
+from hub_store import Commit, Repo, StoredFile, git_oid
 
 FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 # What listings tell of a repository if not asked for more.
@@ -30,7 +31,7 @@ def card_data(text: str) -> dict:
     """
     found = FRONT_MATTER.match(text)
     try:
-        data = yaml.safe_load(found.group(1)) if found else {}
+        data = (yaml.safe_load(found.group(1)) if found else None) or {}
     except yaml.YAMLError as error:
         raise HubError(400, f"Invalid YAML: {error}") from error
     if not isinstance(data, dict):

@@ -223,7 +223,7 @@ def test_what_is_no_picture_gets_one_sentence_and_the_next_photo_is_painted(page
     says(page, re.compile(r"^The picture [^.]*\.$"))
     expect(page.get_by_test_id("toast-body")).to_contain_text(page.get_by_role("status").inner_text())
     expect(page.locator("#download")).to_be_disabled()
-    page.locator("#photo").get_by_label("Clear").click()
+    page.locator("#photo").get_by_label("Remove Image").click()
     says(page, "")
     add(page, photo_file)
     says(page, "Red, 80 × 96 pixels.")

@@ -26,7 +26,6 @@ from training_kit import (
     resumed_on_one,
     train,
     trained,
-    wait_for,
 )
 
 STEPS = list(range(1, 9))
@@ -90,21 +89,22 @@ def test_pictures_loaded_by_other_processes_give_the_same_run(one_process, setti
 # ---------------------------------------------------------------- killed and taken up again
 
 
-def killed_after_step_4(trainings, output):
-    """Ended by SIGKILL after the checkpoint in the middle of an epoch, before the next one."""
-    wait_for(checkpoint(output, 4), trainings)
-    for training in trainings:
-        training.kill()
-    assert [training.wait().code for training in trainings] == [-9] * len(trainings)
-    assert not checkpoint(output, 8).exists() and not (output / "pack").exists(), "killed too late to tell anything"
-    return output
+# The checkpoint before is that of step 4, which is not at the end of an epoch; the losses up to step 8 are told.
+WITH_8_STEPS = {"die_before": ("os.mkdir", ".partial-step-00000008", 1)}
+
+
+def assert_killed_with_8_steps(training, output):
+    assert training.wait().code == -9, training.wait().err
+    assert [line["step"] for line in loss_lines(output)] == STEPS
+    assert checkpoint(output, 4).exists() and not checkpoint(output, 8).exists()
 
 
 @pytest.fixture(scope="session")
 def taken_up_on_one(settings, tmp_path_factory):
     """The training of `one_process`, killed in between."""
     output, settings = tmp_path_factory.mktemp("killed-one") / "run", {**settings, **ONE_PROCESS}
-    killed_after_step_4([Training(flags(output, settings), output.parent / "logs")], output)
+    training = Training(flags(output, settings), output.parent / "logs", **WITH_8_STEPS)
+    assert_killed_with_8_steps(training, output)
     return resumed_on_one(output, settings)
 
 
@@ -112,7 +112,9 @@ def taken_up_on_one(settings, tmp_path_factory):
 def taken_up_on_two(settings, tmp_path_factory):
     """The training of `two_processes`, killed in between."""
     output, settings = tmp_path_factory.mktemp("killed-two") / "run", {**settings, **TWO_PROCESSES}
-    killed_after_step_4(ranks(output, settings), output)
+    first, second = ranks(output, settings, **WITH_8_STEPS)
+    assert_killed_with_8_steps(first, output)
+    second.kill()
     finished = [training.wait() for training in ranks(output, {**settings, "resume": True})]
     assert [f.code for f in finished] == [0, 0], [f.err for f in finished]
     return output
@@ -163,13 +165,13 @@ def cut_short(output, settings, **options):
 def test_kill_at_a_file_operation_of_a_checkpoint_leaves_the_last_one_whole(one_process, settings, tmp_path):
     output, settings = tmp_path / "run", {**settings, **ONE_PROCESS, **EVERY_STEP}
     # Two saves go through: the third is about to get its name.
-    cut_short(output, settings, die_before=("os.rename", 3))
+    cut_short(output, settings, die_before=("os.rename", ".partial-step-", 3))
     assert newest_whole(output) == 2
-    # Half of the new one is written; the next pass finds what was left behind and what should have been pruned.
-    cut_short(output, settings, die_before=("open", 3))
+    # All but the last file of the new one is written, beside what was left behind.
+    cut_short(output, settings, die_before=("open", ".partial-step-00000003/progress.json", 1))
     assert newest_whole(output) == 2
-    # It has its name; of the old one a part is deleted.
-    cut_short(output, settings, die_before=("os.remove", 4))
+    # It has its name; the files of the old one are deleted, its folder not yet.
+    cut_short(output, settings, die_before=("os.rmdir", "step-00000002", 1))
     assert newest_whole(output) == 3
     resumed_on_one(output, settings)
     assert checkpoints(output) == ["step-00000008"]
@@ -222,7 +224,7 @@ def test_kill_at_every_file_operation_of_a_checkpoint_leaves_the_last_one_whole(
     output = tmp_path / "killed" / "run"
     for number in itertools.count(1):
         before = newest_whole(output)
-        cut_short(output, longer, die_before=("any", number))
+        cut_short(output, longer, die_before=("any", ".partial-step-", number))
         assert newest_whole(output) >= before
         if f".partial-step-{before + 2:08d}" in checkpoints(output):
             break  # one save went through; this was the first operation of the next

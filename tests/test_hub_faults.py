@@ -7,8 +7,8 @@ import time
 import httpx
 import numpy as np
 import pytest
-from hub_client import run_client
 from hub_server import User, hub
+from hub_snippets import run_client
 
 WEIGHTS = np.random.default_rng(0).bytes(300_000)
 CARD_FILE, WEIGHTS_FILE = "/painter/pack/resolve/main/README.md", "/painter/pack/resolve/main/weights.bin"
@@ -260,13 +260,14 @@ def test_it_goes_down_and_comes_back_at_the_same_address_with_all_it_had(running
 
 
 def test_the_client_gets_a_pack_up_and_down_through_what_breaks(running, tmp_path):
-    (tmp_path / "weights.bin").write_bytes(WEIGHTS)
+    weights = WEIGHTS * 40  # clients write ten megabytes at a time, and go on after what they have written
+    (tmp_path / "weights.bin").write_bytes(weights)
     up = [
         running.fail("*/preupload/*", "error", status=503),
         running.fail("*/objects/batch", "rate-limit", retry_after=0),
         running.fail("/lfs/*", "cut", method="PUT", after_bytes=100_000),
     ]
-    down = running.fail("*/resolve/*/weights.bin", "cut", method="GET", after_bytes=100_000)
+    down = running.fail("*/resolve/*/weights.bin", "cut", method="GET", after_bytes=11_000_000)
     code = """
         api.create_repo("painter/pack")
         api.upload_file(path_or_fileobj="weights.bin", path_in_repo="weights.bin", repo_id="painter/pack")
@@ -275,7 +276,7 @@ def test_the_client_gets_a_pack_up_and_down_through_what_breaks(running, tmp_pat
     """
     run_client(code, running.environment("painter"), tmp_path)
     assert [fault.hits for fault in (*up, down)] == [1, 1, 1, 1]
-    assert running.repo("painter/pack").read("weights.bin") == WEIGHTS
-    assert (tmp_path / "copy" / "weights.bin").read_bytes() == WEIGHTS
+    assert running.repo("painter/pack").read("weights.bin") == weights
+    assert (tmp_path / "copy" / "weights.bin").read_bytes() == weights
     gets = [served for served in running.served if served.method == "GET" and served.path.endswith("/weights.bin")]
-    assert [served.headers.get("range") for served in gets] == [None, "bytes=100000-"]  # it went on where it was cut
+    assert [served.headers.get("range") for served in gets] == [None, f"bytes={10 * 2**20}-"]

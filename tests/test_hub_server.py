@@ -7,8 +7,8 @@ import tarfile
 import numpy as np
 import pyarrow
 import pytest
-from hub_client import run_client
 from hub_server import hub
+from hub_snippets import run_client
 from PIL import Image
 from pyarrow import parquet
 

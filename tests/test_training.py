@@ -140,8 +140,9 @@ def test_sample_grids_show_photos_and_what_the_pipeline_makes_of_them(output, pi
         photo = photo.resize(size, Image.Resampling.LANCZOS)
         for column, picture in enumerate([photo, fastest(photo, "waves"), fastest(photo, "dots")]):
             place = (column * 384, row * 384, column * 384 + size[0], row * 384 + size[1])
-            shown, expected = (np.asarray(p, dtype=float) for p in (grid.crop(place), picture))
-            assert np.abs(shown - expected).max() <= (0 if column == 0 else 2), f"row {row}, column {column}"
+            difference = np.abs(np.asarray(grid.crop(place), dtype=float) - np.asarray(picture, dtype=float))
+            # The photo exactly; a painting as far as bfloat16 comes out the same with another number of threads.
+            assert difference.mean() <= (0.5 if column else 0), f"row {row}, column {column}"
 
 
 def test_tensorboard_draws_the_losses_by_default(output):
@@ -266,7 +267,7 @@ def test_trainer_runs_from_python(settings, tmp_path):
 
 def sentence(finished, *parts):
     """The one line of an error that a program ended with; it must hold these parts."""
-    lines = [line for line in finished.err.split("\r")[-1].splitlines() if line.strip()]
+    lines = [line for line in finished.err.splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("error: ")]
     assert len(told) == 1 and lines[-1] == told[0] and "Traceback" not in finished.err, finished.err
     assert not [part for part in parts if str(part) not in told[0]], told[0]
@@ -323,6 +324,7 @@ def test_settings_that_cannot_be_used_are_refused(name, settings, pictures, empt
 def test_every_photo_broken_is_refused(settings, empty, tmp_path):
     (empty / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 this is no picture")
     refused(train(tmp_path / "run", {**settings, **BRIEF, "photos": [empty]}), "photo.jpg")
+    assert not (tmp_path / "run").exists()
 
 
 def test_pack_of_another_size_is_refused_as_a_start(painted_pack, settings, tmp_path):
@@ -432,7 +434,7 @@ def test_disk_full_during_a_checkpoint_keeps_the_one_before_and_the_run_goes_on(
     one = room(checkpoint(stopped[1], 4))
     run = small_disk(one * 3 // 2) / "run"
     finished = train(run, settings, logs=tmp_path / "logs")
-    refused(finished, "step 8", checkpoint(run, 4), "No space left")
+    refused(finished, "step 8", checkpoint(run, 4), "disk is full")
     assert checkpoints(run) == ["step-00000004"]
     small_disk(one * 20)
     assert train(run, {**settings, "resume": True}, logs=tmp_path / "logs").code == 0
@@ -441,14 +443,14 @@ def test_disk_full_during_a_checkpoint_keeps_the_one_before_and_the_run_goes_on(
 
 def test_disk_full_before_the_first_checkpoint_says_that_there_is_none(stopped, settings, small_disk, tmp_path):
     run = small_disk(room(checkpoint(stopped[1], 4)) // 2) / "run"
-    refused(train(run, settings, logs=tmp_path / "logs"), "step 4")
+    refused(train(run, settings, logs=tmp_path / "logs"), "step 4", "disk is full")
     assert checkpoints(run) == []
 
 
 def test_disk_full_when_the_pack_is_written_is_told_and_the_checkpoint_stays(stopped, settings, small_disk, tmp_path):
     settings = {**settings, **BRIEF}
     run = small_disk(room(checkpoint(stopped[1], 4)) + 6 * 4096) / "run"
-    refused(train(run, settings, logs=tmp_path / "logs"), run / "pack")
+    refused(train(run, settings, logs=tmp_path / "logs"), run / "pack", "disk is full")
     assert checkpoints(run) == ["step-00000002"] and not (run / "pack").exists()
     small_disk(2**26)
     assert train(run, {**settings, "resume": True}, logs=tmp_path / "logs").code == 0

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
@@ -24,7 +23,7 @@ from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "train_accelerate.py"
-PATIENCE = 900  # seconds until a training that takes a few is taken for hanging
+PATIENCE = 1800  # seconds until a training that takes a few is taken for hanging
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 # Loud in what must come out the same: a strong discriminator, R1 at steps 1, 4 and 7, changing learning rates.
@@ -171,22 +170,25 @@ def _command_line(argv, out, err, environment, die_before):
 
 
 class _Killer:
-    """Ends this process, as a power cut would, before the file operation `number` of a kind while it keeps its state.
+    """Ends this process, as a power cut would, before a file operation: the `number`th `event` with `text` in its path.
 
-    kind: the name of an audit event, or "any". Counted from the first folder that is made for a checkpoint.
+    "any" counts every change to files, from the first folder on that is made with `text` in its path.
     """
 
     CHANGES = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
 
-    def __init__(self, kind, number):
-        self.kinds = self.CHANGES if kind == "any" else (kind,)
-        self.left = number
-        self.saving = False
+    def __init__(self, event, text, number):
+        self.event, self.text, self.left = event, text, number
+        self.counting = event != "any"
 
     def __call__(self, event, arguments):
-        if event == "os.mkdir" and ".partial-step-" in str(arguments[0]):
-            self.saving = True
-        if self.saving and event in self.kinds:
+        found = event in self.CHANGES and self.text in str(arguments[0])
+        if self.event == "any":
+            self.counting = self.counting or (found and event == "os.mkdir")
+            found = event in self.CHANGES
+        elif event != self.event:
+            return
+        if self.counting and found:
             self.left -= 1
             if self.left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -208,8 +210,8 @@ def resumed_on_one(output, settings):
     return trained(output, {**settings, "resume": True})
 
 
-def ranks(output, settings, count=2):
-    """The processes of one training, started as torchrun and `accelerate launch` start them."""
+def ranks(output, settings, count=2, **options):
+    """The processes of one training, started as torchrun and `accelerate launch` start them; options for the first."""
     world = {
         "WORLD_SIZE": str(count),
         "LOCAL_WORLD_SIZE": str(count),
@@ -218,7 +220,12 @@ def ranks(output, settings, count=2):
     }
     places = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
     return [
-        Training(flags(output, settings), output.parent / f"logs-{place['RANK']}", environment={**world, **place})
+        Training(
+            flags(output, settings),
+            output.parent / f"logs-{place['RANK']}",
+            environment={**world, **place},
+            **(options if place["RANK"] == "0" else {}),
+        )
         for place in places
     ]
 
@@ -243,15 +250,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def wait_for(path, trainings):
-    """Look for a file or folder until it is there; the trainings must be at work until then."""
-    end = time.monotonic() + PATIENCE
-    while not path.exists():
-        assert time.monotonic() < end, f"{path} never came"
-        assert all(t.process.is_alive() for t in trainings), [t.err.read_text() for t in trainings]
-        time.sleep(0.001)
 
 
 # ---------------------------------------------------------------- what a training leaves
