@@ -123,6 +123,12 @@ class TrainingConfig:
             )
         if len(self.photo_scale) != 2 or not 1 <= self.photo_scale[0] <= self.photo_scale[1] < math.inf:
             raise InputError("--photo-scale takes two numbers, the least and the largest, both at least 1.")
+        inside = self.crop_size - 2 * self.loss_margin
+        if inside >> (self.style_octaves - 1) < 16 * self.style_patches:
+            raise InputError(
+                f"--style-octaves {self.style_octaves} and --style-patches {self.style_patches} leave under 16 pixels "
+                f"of the {inside} that losses look at: lower one of them, or give larger crops."
+            )
 
     @property
     def style_sources(self) -> dict[str, str]:

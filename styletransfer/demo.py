@@ -63,14 +63,7 @@ def build_page(pipeline: StyleTransferPipeline) -> gr.Blocks:
                 )
                 download = gr.DownloadButton("Download PNG", interactive=False, elem_id="download")
         _connect(pipeline, inputs, button, painting, message)
-        painting.change(
-            lambda file: gr.DownloadButton(value=file, interactive=file is not None),
-            painting,
-            download,
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        ).then(None, js=SHOW_PAINTING)
+        painting.change(None, painting, download, js=OFFER_PAINTING)
     return page
 
 
@@ -115,8 +108,7 @@ def _connect(
         "inputs": inputs,
         "outputs": [painting, message],
         # Gradio's own preprocessing would decode the photo, and fail, before we can say what is wrong with it; and it
-        # would drop what load_picture reads: orientation, profile, depth, transparency. What it checks in any case is
-        # that the file is one that was uploaded.
+        # would drop what load_picture reads: orientation, profile, depth, transparency.
         "preprocess": False,
         "concurrency_id": "painter",
         "concurrency_limit": 1,
@@ -127,9 +119,7 @@ def _connect(
 
 
 def _paint(pipeline: StyleTransferPipeline, photo: dict[str, Any] | None, style: str, strength: float) -> Painted:
-    if not photo:
-        raise InputError("There is no photo yet: add one first.")
-    file = Path(photo["path"])
+    file = _uploaded(photo)
     with file.open("rb") as opened:  # its path on this machine is nothing for an error to tell
         picture = load_picture(opened)
     image = pipeline(picture, style, strength=strength)
@@ -190,9 +180,11 @@ footer {display: none !important}
 #message p {margin: 0; line-height: 1.5}
 """
 
-# On a narrow screen the painting appears below what one sees.
-SHOW_PAINTING = """() => document.querySelector("#painting img") &&
-  document.querySelector("#download").scrollIntoView({behavior: "smooth", block: "nearest"})"""
+# Runs in the browser alone. On a narrow screen the painting appears below what one sees.
+OFFER_PAINTING = """file => {
+  if (file) document.querySelector("#download").scrollIntoView({behavior: "smooth", block: "nearest"})
+  return {__type__: "update", value: file, interactive: file !== null}
+}"""
 
 
 def _theme() -> gr.Theme:
@@ -235,11 +227,25 @@ def _swatches(pipeline: StyleTransferPipeline) -> str:
     return "\n".join(rules)
 
 
+def _uploaded(photo: dict[str, Any] | None) -> Path:
+    """The file of a photo. A request could name any file of this machine: only what was uploaded is opened."""
+    if not photo or not photo.get("path"):
+        raise InputError("There is no photo yet: add one first.")
+    file = Path(photo["path"]).resolve()
+    if not (file.is_file() and file.is_relative_to(_files())):
+        raise InputError("The photo is no longer here: add it again.")
+    return file
+
+
+def _files() -> Path:
+    """Where Gradio keeps uploads, serves files from, and cleans up."""
+    return Path(gr.utils.get_upload_folder()).resolve()
+
+
 def _new_folder() -> Path:
-    """A folder of its own for a painting, where Gradio serves files from and cleans up."""
-    cache = Path(gr.utils.get_upload_folder())
-    cache.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=cache))
+    """A folder of its own for a painting."""
+    _files().mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=_files()))
 
 
 def _sentence(error: InputError) -> str:

@@ -103,8 +103,11 @@ def _trunk(network: str, pretrained: bool) -> nn.Sequential:
     # Imported here: torchvision costs start-up time that the app, which only paints, need not pay.
     from torchvision import models
 
-    with torch.random.fork_rng(devices=[]):  # what torchvision draws first and we overwrite must not shift a training
-        return models.get_model(network, weights="IMAGENET1K_V1" if pretrained else None).features
+    if pretrained:
+        with torch.random.fork_rng(devices=[]):  # what torchvision draws before it loads must not shift a training
+            return models.get_model(network, weights="IMAGENET1K_V1").features
+    with torch.device("meta"):  # no memory, no random numbers: all of it is assigned
+        return models.get_model(network, weights=None).features
 
 
 def _draw_filters(trunk: nn.Sequential) -> None:
@@ -112,8 +115,8 @@ def _draw_filters(trunk: nn.Sequential) -> None:
     for layer in trunk.modules():
         if isinstance(layer, nn.Conv2d):
             fan_in = layer.weight[0].numel()
-            layer.weight.data = torch.randn(layer.weight.shape, generator=generator) * (2 / fan_in) ** 0.5
-            layer.bias.data.zero_()
+            drawn = torch.randn(layer.weight.shape, generator=generator) * (2 / fan_in) ** 0.5
+            layer.weight, layer.bias = nn.Parameter(drawn), nn.Parameter(torch.zeros(len(drawn)))
 
 
 def _load_first_layers(trunk: nn.Sequential, path: Path, names: dict[int, str]) -> None:
@@ -140,4 +143,4 @@ def _load_first_layers(trunk: nn.Sequential, path: Path, names: dict[int, str]) 
     unusual = [key for key in trunk.state_dict() if not stored[key].isfinite().all()]
     if unusual:
         raise InputError(f"Feature weights {path.name} hold numbers that are not finite (features.{unusual[0]}).")
-    trunk.load_state_dict({key: stored[key].float() for key in trunk.state_dict()})
+    trunk.load_state_dict({key: stored[key].float() for key in trunk.state_dict()}, assign=True)

@@ -50,6 +50,13 @@ def remove(folder: Path) -> None:
     shutil.rmtree(_retire(folder), ignore_errors=True)
 
 
+def why_unwritten(error: Exception) -> str:
+    """In plain words: torch, safetensors and the system each tell of a full disk in their own way."""
+    text = str(error)
+    full = any(sign in text for sign in ("No space left on device", "unexpected pos"))
+    return "the disk is full" if full else text
+
+
 def _exchange(one: Path, other: Path) -> bool:
     """Swap two names in one step, where the system can (Linux); elsewhere replacing takes two, with a gap between."""
     try:

@@ -4,6 +4,7 @@ The objective of the article that started this project: adversarial, pretrained-
 L1); color, identity and smoothness by option.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -38,7 +39,7 @@ class Objective(nn.Module):
         balance = pairs("--content-balance", config.content_balance)
         unknown = set(balance) - set(config.style_sources)
         if unknown:
-            raise InputError(f"--content-balance names {unknown.pop()!r}, which no --style names.")
+            raise InputError(f"--content-balance names {sorted(unknown)[0]!r}, which no --style names.")
         factors = [_number(name, balance.get(name, "1")) for name in config.style_sources]
         self.register_buffer("content_factors", torch.tensor(factors))
 
@@ -133,6 +134,9 @@ def _same_network(config: TrainingConfig) -> bool:
 
 def _number(name: str, text: str) -> float:
     try:
-        return float(text)
-    except ValueError as error:
-        raise InputError(f"--content-balance {name}={text} must be a number.") from error
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:  # NaN fails this, too
+        raise InputError(f"--content-balance {name}={text} must be a number of at least 0.")
+    return number

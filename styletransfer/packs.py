@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 
 from styletransfer.errors import InputError
-from styletransfer.folders import written_whole
+from styletransfer.folders import why_unwritten, written_whole
 from styletransfer.generator import BOUNDS, Generator
 
 CONFIG = "config.json"
@@ -62,13 +62,16 @@ def save_pack(
         samples: style name -> what the gallery shows.
         recipe: the settings of the training run.
     """
-    with written_whole(folder) as partial:
-        generator.save_pretrained(partial, safe_serialization=True)
-        (partial / SAMPLES).mkdir()
-        for style, picture in samples.items():
-            picture.save(partial / SAMPLES / f"{style}.webp", quality=88, method=6)
-        (partial / RECIPE).write_text(json.dumps(dict(recipe), indent=2) + "\n", encoding="utf-8")
-        write_card(partial)
+    try:
+        with written_whole(folder) as partial:
+            generator.save_pretrained(partial, safe_serialization=True)
+            (partial / SAMPLES).mkdir()
+            for style, picture in samples.items():
+                picture.save(partial / SAMPLES / f"{style}.webp", quality=88, method=6)
+            (partial / RECIPE).write_text(json.dumps(dict(recipe), indent=2) + "\n", encoding="utf-8")
+            write_card(partial)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"The pack {folder} cannot be written: {why_unwritten(error)}.") from error
 
 
 def write_card(folder: Path) -> None:

@@ -25,7 +25,7 @@ from styletransfer.config import TrainingConfig, config_to_dict, parse_config
 from styletransfer.data import Batch, PairedCrops, StepSampler, collate, load_paintings, load_source
 from styletransfer.discriminator import Discriminator, augment
 from styletransfer.errors import InputError, TrainingError
-from styletransfer.folders import commit, partial_path
+from styletransfer.folders import commit, partial_path, why_unwritten
 from styletransfer.generator import Generator
 from styletransfer.images import save_picture
 from styletransfer.objective import Objective, discriminator_terms, mean_grams, style_network
@@ -67,6 +67,8 @@ class Trainer:
         self.resume_from = find_checkpoint(config, self.checkpoints)
         self.step = 0
         set_seed(config.seed)
+        self.sample_photos = self._pick_sample_photos()
+        self.crops = self._build_crops()
         self._build_networks()
         self._build_objective()
         if self.resume_from:
@@ -114,32 +116,33 @@ class Trainer:
         """Train to the last step; returns the folder of the pack."""
         config = self.config
         log = LossLog(self.accelerator, self.output, config_to_dict(config), first_step=self.step)
-        bar = tqdm(total=config.steps, initial=self.step, unit="step", disable=not self.accelerator.is_main_process)
         sums: dict[str, Tensor] = {}
-        for batch in self._batches():
-            with self.accelerator.accumulate(self.generator, self.discriminator):
-                terms = self.train_step(batch)
-            self._report_skipped(batch.skipped)
-            share = 1 / config.gradient_accumulation_steps
-            sums = {name: sums.get(name, 0) + share * value.detach() for name, value in terms.items()}
-            if self.accelerator.sync_gradients:
-                self.step += 1
-                bar.update()
-                if self.step % config.log_every == 0 or self.step == config.steps:
-                    log.write(self.step, sums, learning_rate=self.schedulers[0].get_last_lr()[0])
-                self._after_step()
-                sums = {}
-        bar.close()
+        with self._progress_bar() as bar:
+            for batch in self._batches():
+                with self.accelerator.accumulate(self.generator, self.discriminator):
+                    terms = self.train_step(batch)
+                self._report_skipped(batch.skipped)
+                share = 1 / config.gradient_accumulation_steps
+                sums = {name: sums.get(name, 0) + share * value.detach() for name, value in terms.items()}
+                if self.accelerator.sync_gradients:
+                    self.step += 1
+                    bar.update()
+                    if self.step % config.log_every == 0 or self.step == config.steps:
+                        log.write(self.step, sums, learning_rate=self.schedulers[0].get_last_lr()[0])
+                    self._after_step()
+                    sums = {}
         if self.step and (not list_checkpoints(self.checkpoints) or self.step % config.checkpoint_every):
             self.save_checkpoint()
         pack = self.save_pack()
         self.accelerator.end_training()
         return pack
 
+    def _progress_bar(self) -> tqdm:
+        hidden = not self.accelerator.is_main_process
+        return tqdm(total=self.config.steps, initial=self.step, unit="step", disable=hidden)
+
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """One forward and backward pass of both networks; returns the losses by name."""
-        for optimizer in (self.discriminator_optimizer, self.generator_optimizer):
-            optimizer.zero_grad()
         fake_painting = self.generator(batch.photo, batch.style_weights)
         batch, fake_painting = self._without_rim(batch, fake_painting)
 
@@ -147,12 +150,13 @@ class Trainer:
         terms = discriminator_terms(self.config, self.discriminator, batch, fake_painting.detach(), penalize)
         self._check_finite(terms)
         self.accelerator.backward(sum(terms.values()))
-        self._update(self.discriminator, self.discriminator_optimizer)
 
         with _frozen(self._bare(self.discriminator)):
             generator_terms = self._generator_terms(batch, fake_painting)
             self._check_finite(generator_terms)
             self.accelerator.backward(sum(generator_terms.values()))
+        # Both at the end, so that every pass accumulated into a step meets the same discriminator.
+        self._update(self.discriminator, self.discriminator_optimizer)
         self._update(self.generator, self.generator_optimizer)
 
         if self.accelerator.sync_gradients:
@@ -186,6 +190,7 @@ class Trainer:
         if self.accelerator.sync_gradients:
             self.accelerator.clip_grad_norm_(network.parameters(), self.config.max_gradient_norm)
         optimizer.step()
+        optimizer.zero_grad()  # after the step, not before the pass: it must not clear what is being accumulated
 
     def _check_finite(self, terms: Mapping[str, Tensor]) -> None:
         bad = [name for name, value in terms.items() if not value.isfinite()]
@@ -205,24 +210,35 @@ class Trainer:
 
     # ---- data -----------------------------------------------------------------------------------------------------
 
-    def _batches(self) -> Iterator[Batch]:
-        """Batches from the current step on: sample numbers alone decide what is in them."""
-        config, accelerator = self.config, self.accelerator
-        per_step = config.batch_size * accelerator.num_processes * config.gradient_accumulation_steps
-        crops = PairedCrops(
+    def _build_crops(self) -> PairedCrops:
+        config = self.config
+        return PairedCrops(
             self.photos,
             self.paintings,
             crop_size=config.crop_size,
             photo_scale=config.photo_scale,
             painting_size=config.painting_size,
             seed=config.seed,
-            length=config.steps * per_step,
+            length=config.steps * self._samples_per_step(),
         )
-        sampler = StepSampler(self.step * per_step, config.steps * per_step)
+
+    def _samples_per_step(self) -> int:
+        config = self.config
+        return config.batch_size * self.accelerator.num_processes * config.gradient_accumulation_steps
+
+    def _batches(self) -> Iterator[Batch]:
+        """Batches from the current step on: sample numbers alone decide what is in them."""
+        config = self.config
+        sampler = StepSampler(self.step * self._samples_per_step(), len(self.crops))
         loader = DataLoader(
-            crops, config.batch_size, sampler=sampler, collate_fn=collate, num_workers=config.workers, drop_last=True
+            self.crops,
+            config.batch_size,
+            sampler=sampler,
+            collate_fn=collate,
+            num_workers=config.workers,
+            drop_last=True,
         )
-        return iter(accelerator.prepare_data_loader(loader))
+        return iter(self.accelerator.prepare_data_loader(loader))
 
     def _report_skipped(self, skipped: list[str]) -> None:
         for file in skipped:
@@ -256,11 +272,13 @@ class Trainer:
                 (partial / PROGRESS).write_text(json.dumps(progress, indent=2), encoding="utf-8")
                 commit(target)
                 prune(self.checkpoints, self.config.keep_checkpoints)
-        except Exception as error:  # torch, safetensors and the system each say "disk full" in a class of their own
+        except Exception as error:  # each library has its own class for a full disk
             prune(self.checkpoints, self.config.keep_checkpoints)
             whole = list_checkpoints(self.checkpoints)
             kept = f"{whole[-1]} is whole, go on from it with --resume" if whole else "there was none before"
-            raise InputError(f"The checkpoint of step {self.step} cannot be written ({error}); {kept}.") from error
+            raise InputError(
+                f"The checkpoint of step {self.step} cannot be written: {why_unwritten(error)}; {kept}."
+            ) from error
         accelerator.wait_for_everyone()
 
     def _load_checkpoint(self, path: Path) -> None:
@@ -295,8 +313,7 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         save_picture(sample_grid(self._pipeline(), self.sample_photos), folder / f"step-{self.step:08d}.png")
 
-    @cached_property
-    def sample_photos(self) -> list[Image.Image]:
+    def _pick_sample_photos(self) -> list[Image.Image]:
         """The photos of the grids: always the same ones."""
         source = self.config.sample_photos
         rows = load_source(source) if source else self.photos[0]

@@ -10,6 +10,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from styletransfer.errors import InputError
+
 LOSSES = "losses.jsonl"
 
 
@@ -26,9 +28,22 @@ class LossLog:
     def __init__(self, accelerator: Accelerator, folder: Path, recipe: Mapping[str, Any], first_step: int) -> None:
         self.accelerator, self.path, self.first_step = accelerator, folder / LOSSES, first_step
         self.started = time.monotonic()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if accelerator.is_main_process:
+                self._forget_after(first_step)
+        except OSError as error:
+            raise InputError(
+                f"The output folder {folder} cannot be written ({error.strerror}): choose another."
+            ) from error
         if accelerator.log_with:
             accelerator.init_trackers("styletransfer", config={"recipe": json.dumps(dict(recipe))})
+
+    def _forget_after(self, step: int) -> None:
+        """A run resumed from a checkpoint tells the steps after it once more."""
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def write(self, step: int, terms: Mapping[str, Tensor], learning_rate: float) -> None:
         """One line; every process must call it, the main one writes."""

@@ -71,8 +71,10 @@ def build_scheduler(config: TrainingConfig, optimizer: torch.optim.Optimizer) ->
         return get_scheduler(
             config.schedule, optimizer, num_warmup_steps=config.warmup_steps, num_training_steps=config.steps
         )
-    except ValueError as error:
-        raise InputError(f"--schedule {config.schedule} is none that diffusers knows: {error}.") from error
+    except (ValueError, TypeError, AttributeError) as error:  # the last two: one that needs rules of its own
+        raise InputError(
+            f"--schedule {config.schedule} is none that can be used here: try cosine or linear."
+        ) from error
 
 
 def required(sources: Sequence[str], flag: str) -> Sequence[str]:

@@ -1,10 +1,13 @@
 """The command as people run it: a process, its files, its exit code, what it says."""
 
+import fcntl
 import os
 import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -156,6 +159,7 @@ def test_a_folder_of_which_nothing_can_be_painted_ends_with_two(tmp_path, tiny_p
 
 def test_a_terminal_sees_a_progress_bar(tmp_path, photos, tiny_pack):
     terminal, stderr = pty.openpty()
+    fcntl.ioctl(stderr, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))  # as born it is 0 columns wide
     command = [sys.executable, "-m", "styletransfer", photos, "--style", "red", "-o", "out", "--pack", tiny_pack]
     with subprocess.Popen(map(str, command), cwd=tmp_path, env=ENVIRONMENT, stderr=stderr) as process:
         os.close(stderr)
@@ -250,7 +254,10 @@ def test_an_interrupt_ends_quietly_with_130_and_leaves_no_half_painting(tmp_path
     for number in range(400):
         photo.save(tmp_path / "photos" / f"{number}.png")
     command = [sys.executable, "-m", "styletransfer", "photos", "--style", "red", "-o", "out", "--pack", str(tiny_pack)]
-    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+    settings = {"cwd": tmp_path, "env": ENVIRONMENT, "stderr": subprocess.PIPE, "text": True}
+    # A shell's background job ignores interrupts, and so would what it starts.
+    settings["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, **settings) as process:
         while not list(tmp_path.glob("out/*.png")):
             assert process.poll() is None
             time.sleep(0.01)

@@ -45,6 +45,9 @@ SPECIAL = {
     "style_layers": ("relu1_1", "relu4_1"),
     "content_layers": ("relu2_1", "relu1_2"),
     "workers": 1,
+    "crop_size": 512,
+    "style_octaves": 3,
+    "style_patches": 3,
 }
 OTHER = TrainingConfig(**{setting.name: other_value(setting) for setting in fields(TrainingConfig)})
 NAMES = [setting.name for setting in fields(TrainingConfig)]

@@ -217,7 +217,9 @@ def test_weights_that_are_not_numbers_are_refused(first_layers: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no safetensors at all", b"\xff" * 64, (10**12).to_bytes(8, "little") + b"{}"]
+    "content",
+    [b"", b"no safetensors at all", b"\xff" * 64, (10**12).to_bytes(8, "little") + b"{}"],
+    ids=["empty", "text", "bytes", "huge header"],
 )
 def test_a_file_that_is_no_safetensors_file_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(content)

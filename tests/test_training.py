@@ -15,10 +15,10 @@ from training_kit import (
     SCRIPT,
     TINY,
     WEIGHTS,
+    Command,
     assert_same_run,
     checkpoint,
     checkpoints,
-    command,
     differences,
     draw_pictures,
     flags,
@@ -111,7 +111,7 @@ def test_pack_has_a_card_and_the_recipe_of_its_training(output, whole_run, pictu
     assert card.startswith("---\n") and "styletransfer-pack" in card
     assert all(words in card for words in ("samples/waves.webp", "samples/dots.webp", "Polka Dots", "Drawn by code"))
     recipe = load_config(output / "pack" / "training_config.json")
-    assert (recipe.steps, recipe.crop_size, recipe.style_layers) == (6, 96, ("relu1_1",))
+    assert (recipe.steps, recipe.crop_size, recipe.style_layers) == (6, 96, ("relu1",))
     assert recipe.style_sources == {"waves": str(pictures.waves), "dots": str(pictures.dots)}
     assert f"pack: {output / 'pack'}" in whole_run[1].out.splitlines()
 
@@ -165,8 +165,8 @@ def test_old_checkpoints_are_pruned(output):
 
 def test_learning_rate_warms_up_and_decays_as_a_cosine(stopped):
     rates = [line["learning_rate"] for line in losses(stopped[1]).values()]
-    falling = [2e-3 * (1 + np.cos(np.pi * n / 6)) / 2 for n in range(7)]
-    assert rates == pytest.approx([1e-3, *falling], abs=1e-12)  # what the next step will take
+    falling = [5e-4 * (1 + np.cos(np.pi * n / 6)) / 2 for n in range(7)]
+    assert rates == pytest.approx([2.5e-4, *falling], abs=1e-12)  # what the next step will take
 
 
 def test_every_weighted_loss_is_logged_and_no_other(output):
@@ -183,11 +183,11 @@ def test_broken_photo_is_named_once_and_counted(whole_run):
 
 
 def test_training_learns(settings, tmp_path):
-    """Half of the distance to the styles goes in a few steps, here of bfloat16 arithmetic."""
-    learn = {"steps": 24, "checkpoint_every": 24, "learning_rate": 1e-2, "schedule": "constant"}
+    """A good part of the distance to the styles goes in a few steps, here of bfloat16 arithmetic."""
+    learn = {"steps": 40, "checkpoint_every": 40, "learning_rate": 1e-2, "schedule": "constant"}
     run = trained(tmp_path / "run", {**settings, **learn, "mixed_precision": "bf16"})
     style = [line["style"] for line in loss_lines(run)]
-    assert np.mean(style[-4:]) < 0.5 * np.mean(style[:4])
+    assert np.mean(style[-8:]) < 0.5 * np.mean(style[:8])
 
 
 # ---------------------------------------------------------------- ways to start
@@ -303,7 +303,7 @@ BAD_SETTINGS = {
     "schedule with rules of its own": ({"schedule": "piecewise_constant"}, "--schedule", "piecewise_constant"),
     "settings file missing": ({"config": "{tmp}/nowhere.yaml"}, "nowhere.yaml"),
     "feature weights missing": ({"style_network_weights": "{tmp}/nowhere.safetensors"}, "nowhere.safetensors"),
-    "unknown layer": ({"style_layers": "relu9_1"}, "relu9_1", "relu1_1"),
+    "unknown layer": ({"style_layers": "relu9_1"}, "relu9_1", "fire2"),
     "balance of an unknown style": ({"content_balance": ["night=2"]}, "--content-balance", "'night'"),
     "fp16 on the CPU": ({"mixed_precision": "fp16"}, "fp16", "bf16"),
     "resume without a checkpoint": ({"resume": True}, "no checkpoint", "--resume"),
@@ -365,7 +365,8 @@ def test_output_folder_under_a_file_is_refused(settings, tmp_path):
 
 
 def test_command_line_says_one_sentence_and_nothing_else(settings, tmp_path):
-    finished = command([sys.executable, SCRIPT, *flags(tmp_path / "run", {**settings, "photos": [tmp_path / "none"]})])
+    line = [sys.executable, SCRIPT, *flags(tmp_path / "run", {**settings, "photos": [tmp_path / "none"]})]
+    finished = Command(line).wait()
     assert (finished.code, finished.out) == (2, "")
     assert [refused(finished, "none")] == finished.err.splitlines()
 
