@@ -53,7 +53,17 @@ def pack(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(pack, tmp_path_factory):
+def outside():
+    """A door that every request of the app to the outside would knock at; at the end: none has."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+@pytest.fixture(scope="module")
+def address(pack, outside, tmp_path_factory):
     """Where the app, started as people start it but in an empty working folder, answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -62,6 +72,8 @@ def address(pack, tmp_path_factory):
     environment = {**os.environ, "STYLETRANSFER_PACK": str(pack), "GRADIO_SERVER_PORT": str(port)}
     environment |= {"GRADIO_TEMP_DIR": str(folder / "files"), "CUDA_VISIBLE_DEVICES": ""}
     environment.pop("GRADIO_ANALYTICS_ENABLED")  # the app itself has to keep quiet
+    environment |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), f"http://127.0.0.1:{outside.getsockname()[1]}")
+    environment["NO_PROXY"] = "127.0.0.1,localhost"
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, ROOT / "app.py"], cwd=folder, env=environment, stdout=log, stderr=log
@@ -282,9 +294,11 @@ def test_a_file_of_the_server_that_nobody_uploaded_is_not_painted(address, pack)
         with urllib.request.urlopen(f"{address}gradio_api/call/paint/{event}") as reply:
             return reply.read().decode()
 
-    meta = {"_type": "gradio.FileData"}
-    assert answer({"path": str(pack / "samples" / "red.webp"), "meta": meta}).startswith("event: error")
-    assert answer({"path": str(pack / "samples" / "red.webp")}).startswith("event: error")
+    server_file = {"path": str(pack / "samples" / "red.webp")}
+    for photo in ({**server_file, "meta": {"_type": "gradio.FileData"}}, server_file):
+        reply = answer(photo)
+        assert "event: error" in reply
+        assert ".png" not in reply
 
 
 def test_a_pack_that_cannot_be_read_is_said_in_one_sentence(tmp_path):
