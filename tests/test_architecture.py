@@ -15,12 +15,12 @@ PROBE = Path(__file__).with_name("import_probe.py")
 
 # A file imports only from levels above its own line here, that is, from lower levels.
 LEVELS = (
-    {"errors", "folders", "colors"},
-    {"images", "losses", "checkpoints"},
-    {"generator", "discriminator", "features"},
-    {"packs", "config", "metrics"},
-    {"pipeline", "data"},
-    {"objective", "samples", "training_setup", "training_log", "hub", "video", "__init__"},
+    {"errors", "folders", "colors", "pack_files"},
+    {"images", "losses", "checkpoints", "hub_errors"},
+    {"generator", "discriminator", "features", "cards"},
+    {"packs", "repos", "config", "metrics"},
+    {"pipeline", "data", "hub"},
+    {"objective", "samples", "training_setup", "training_log", "hub_commands", "video", "__init__"},
     {"training", "evaluation", "demo", "cli"},
     {"__main__"},
 )
