@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from tqdm import tqdm
 from styletransfer import losses
 from styletransfer.checkpoints import checkpoint_path, list_checkpoints, prune
 from styletransfer.config import TrainingConfig, config_to_dict, parse_config
-from styletransfer.data import Batch, PairedCrops, StepSampler, collate, load_paintings, load_source
+from styletransfer.data import Batch, PairedCrops, StepSampler, collate, load_paintings
 from styletransfer.discriminator import Discriminator, augment
 from styletransfer.errors import InputError, TrainingError
 from styletransfer.folders import commit, partial_path
@@ -32,6 +33,7 @@ from styletransfer.objective import Objective, discriminator_terms, mean_grams, 
 from styletransfer.packs import load_pack, save_pack
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.samples import first_readable, pack_samples, sample_grid
+from styletransfer.sources import load_source
 from styletransfer.training_log import LossLog
 from styletransfer.training_setup import (
     adam,
@@ -300,8 +302,7 @@ class Trainer:
         """The photos of the grids: always the same ones."""
         source = self.config.sample_photos
         rows = load_source(source) if source else self.photos[0]
-        paths = [row["image"]["path"] for row in rows.select(range(min(8 * SAMPLE_PHOTOS, len(rows))))]
-        return first_readable(paths, SAMPLE_PHOTOS)
+        return first_readable(islice(rows, 8 * SAMPLE_PHOTOS), SAMPLE_PHOTOS)
 
     def _bare(self, network: nn.Module) -> nn.Module:
         return self.accelerator.unwrap_model(network)

@@ -18,9 +18,9 @@ LEVELS = (
     {"errors", "folders", "colors"},
     {"images", "losses", "checkpoints"},
     {"generator", "discriminator", "features"},
-    {"packs", "config", "metrics"},
-    {"pipeline", "data"},
-    {"objective", "samples", "training_setup", "training_log", "hub", "video", "__init__"},
+    {"packs", "config", "metrics", "crops"},
+    {"pipeline", "data", "sources"},
+    {"objective", "samples", "training_setup", "training_log", "streaming", "hub", "video", "__init__"},
     {"training", "evaluation", "demo", "cli"},
     {"__main__"},
 )
