@@ -33,7 +33,8 @@ from styletransfer.objective import Objective, discriminator_terms, mean_grams, 
 from styletransfer.packs import load_pack, save_pack
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.samples import first_readable, pack_samples, sample_grid
-from styletransfer.sources import load_source
+from styletransfer.sources import Source, load_source
+from styletransfer.streaming import read_position, streamed_batches, write_position
 from styletransfer.training_log import LossLog
 from styletransfer.training_setup import (
     adam,
@@ -43,6 +44,7 @@ from styletransfer.training_setup import (
     checked_style,
     find_checkpoint,
     initialize,
+    or_monet,
     required,
 )
 
@@ -63,11 +65,12 @@ class Trainer:
         self.config = config
         self.output = Path(config.output_dir)
         self.accelerator = build_accelerator(config)
-        self.photos = [load_source(source) for source in required(config.photos, "--photos SOURCE")]
+        self.photos = [self._source(source) for source in required(config.photos, "--photos SOURCE")]
         required(config.style, "--style NAME=SOURCE")
-        self.paintings = {checked_style(name): load_source(source) for name, source in config.style_sources.items()}
+        self.paintings = {checked_style(name): self._source(source) for name, source in config.style_sources.items()}
         self.resume_from = find_checkpoint(config, self.checkpoints)
         self.step = 0
+        self.position = ""  # of the streams
         set_seed(config.seed)
         self._build_networks()
         self._build_objective()
@@ -122,6 +125,7 @@ class Trainer:
             with self.accelerator.accumulate(self.generator, self.discriminator):
                 terms = self.train_step(batch)
             self._report_skipped(batch.skipped)
+            self.position = batch.position
             share = 1 / config.gradient_accumulation_steps
             sums = {name: sums.get(name, 0) + share * value.detach() for name, value in terms.items()}
             if self.accelerator.sync_gradients:
@@ -207,19 +211,18 @@ class Trainer:
 
     # ---- data -----------------------------------------------------------------------------------------------------
 
+    def _source(self, source: str) -> Source:
+        return load_source(source, self.config.streaming)
+
     def _batches(self) -> Iterator[Batch]:
-        """Batches from the current step on: sample numbers alone decide what is in them."""
+        """Batches from the current step on: sample numbers alone decide what is in them, unless they are streamed."""
         config, accelerator = self.config, self.accelerator
+        crop = {name: getattr(config, name) for name in ("crop_size", "photo_scale", "painting_size", "seed")}
+        if config.streaming:
+            sources = (self.photos, self.paintings)
+            return streamed_batches(accelerator, config, *sources, step=self.step, position=self.position, **crop)
         per_step = config.batch_size * accelerator.num_processes * config.gradient_accumulation_steps
-        crops = PairedCrops(
-            self.photos,
-            self.paintings,
-            crop_size=config.crop_size,
-            photo_scale=config.photo_scale,
-            painting_size=config.painting_size,
-            seed=config.seed,
-            length=config.steps * per_step,
-        )
+        crops = PairedCrops(self.photos, self.paintings, length=config.steps * per_step, **crop)
         sampler = StepSampler(self.step * per_step, config.steps * per_step)
         loader = DataLoader(
             crops, config.batch_size, sampler=sampler, collate_fn=collate, num_workers=config.workers, drop_last=True
@@ -251,6 +254,7 @@ class Trainer:
         accelerator.wait_for_everyone()
         try:
             accelerator.save_state(str(partial))
+            write_position(partial, accelerator.process_index, self.position)
             accelerator.wait_for_everyone()
             if accelerator.is_main_process:
                 progress = {"step": self.step, "processes": accelerator.num_processes}
@@ -271,6 +275,11 @@ class Trainer:
         self.accelerator.load_state(str(path))
         self.ema.to(self.accelerator.device)
         self.step = progress["step"]
+        if self.config.streaming:
+            same = progress["processes"] == self.accelerator.num_processes
+            self.position = read_position(path, self.accelerator.process_index) if same else ""
+            if not self.position and self.accelerator.is_main_process:
+                tqdm.write(f"{path} was not streamed by as many processes: the streams start anew")
 
     def save_pack(self) -> Path:
         """Write the averaged generator as a style pack, main process only; returns its folder."""
@@ -301,7 +310,7 @@ class Trainer:
     def sample_photos(self) -> list[Image.Image]:
         """The photos of the grids: always the same ones."""
         source = self.config.sample_photos
-        rows = load_source(source) if source else self.photos[0]
+        rows = self._source(source) if source else self.photos[0]
         return first_readable(islice(rows, 8 * SAMPLE_PHOTOS), SAMPLE_PHOTOS)
 
     def _bare(self, network: nn.Module) -> nn.Module:
@@ -322,7 +331,7 @@ def main(argv: Sequence[str]) -> int:
     """Run a training from flags; returns the exit code: 2 for input that cannot be used, 1 when training broke off."""
     debug = "--debug" in argv
     try:
-        pack = Trainer(parse_config(argv, prog="train_accelerate.py")).train()
+        pack = Trainer(or_monet(parse_config(argv, prog="train_accelerate.py"))).train()
     except (InputError, TrainingError) as error:
         if debug:
             raise

@@ -1,7 +1,9 @@
 """What stands before the first step: the accelerator, optimizers, schedules, and the checks of what a run was given."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from styletransfer.config import TrainingConfig
 from styletransfer.errors import InputError
 from styletransfer.generator import Generator
 from styletransfer.packs import is_style_name
+
+MONET_DATASET = "huggan/monet2photo"  # imageA: paintings by Monet, imageB: photos
 
 # Settings that a checkpoint's tensors depend on; the others may change when a run is continued.
 SHAPES = ("channels", "blocks", "discriminator_channels", "discriminator_scales", "spectral_norm")
@@ -73,6 +77,21 @@ def build_scheduler(config: TrainingConfig, optimizer: torch.optim.Optimizer) ->
         )
     except ValueError as error:
         raise InputError(f"--schedule {config.schedule} is none that diffusers knows: {error}.") from error
+
+
+def or_monet(config: TrainingConfig) -> TrainingConfig:
+    """The config; without any source it is to train Monet, which is said before anything is fetched."""
+    if config.photos or config.style:
+        return config
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(f"No source is given: training Monet on {MONET_DATASET}, into {config.output_dir}.", flush=True)
+    return replace(
+        config,
+        photos=(f"{MONET_DATASET}:train:imageB",),
+        style=(f"monet={MONET_DATASET}:train:imageA",),
+        title=config.title or ("monet=Claude Monet",),
+        note=config.note or (f"monet=Paintings by Claude Monet, from {MONET_DATASET}",),
+    )
 
 
 def required(sources: Sequence[str], flag: str) -> Sequence[str]:
