@@ -188,7 +188,8 @@ class Trainer:
 
     def _update(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         if self.accelerator.sync_gradients:
-            self.accelerator.clip_grad_norm_(network.parameters(), self.config.max_gradient_norm)
+            self.accelerator.unscale_gradients(optimizer)  # clip_grad_norm_ of Accelerate would unscale both networks
+            nn.utils.clip_grad_norm_(network.parameters(), self.config.max_gradient_norm)
         optimizer.step()
         optimizer.zero_grad()  # after the step, not before the pass: it must not clear what is being accumulated
 
