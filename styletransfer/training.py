@@ -3,7 +3,6 @@
 `Trainer.train_step` is the whole game; everything else prepares it or keeps what it makes.
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,12 +19,11 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from styletransfer import losses
-from styletransfer.checkpoints import checkpoint_path, list_checkpoints, prune
+from styletransfer.checkpoints import list_checkpoints
 from styletransfer.config import TrainingConfig, config_to_dict, parse_config
 from styletransfer.data import Batch, PairedCrops, StepSampler, collate, load_paintings, load_source
 from styletransfer.discriminator import Discriminator, augment
 from styletransfer.errors import InputError, TrainingError
-from styletransfer.folders import commit, partial_path, why_unwritten
 from styletransfer.generator import Generator
 from styletransfer.images import save_picture
 from styletransfer.objective import Objective, discriminator_terms, mean_grams, style_network
@@ -43,10 +41,10 @@ from styletransfer.training_setup import (
     initialize,
     required,
 )
+from styletransfer.training_state import read_progress, write_checkpoint
 
 TARGET_PAINTINGS = 64  # of a style, for its mean Gram matrices
 SAMPLE_PHOTOS = 4
-PROGRESS = "progress.json"
 
 
 class Trainer:
@@ -134,7 +132,7 @@ class Trainer:
         if self.step and (not list_checkpoints(self.checkpoints) or self.step % config.checkpoint_every):
             self.save_checkpoint()
         pack = self.save_pack()
-        self.accelerator.end_training()
+        self._training_ended(pack)
         return pack
 
     def _progress_bar(self) -> tqdm:
@@ -261,29 +259,21 @@ class Trainer:
 
     def save_checkpoint(self) -> None:
         """Write everything that `--resume` needs, whole or not at all, and prune old ones."""
-        accelerator, target = self.accelerator, checkpoint_path(self.checkpoints, self.step)
-        partial = partial_path(target)  # every process writes its part into it, so no process can own it
-        accelerator.wait_for_everyone()
-        try:
-            accelerator.save_state(str(partial))
-            accelerator.wait_for_everyone()
-            if accelerator.is_main_process:
-                progress = {"step": self.step, "processes": accelerator.num_processes}
-                progress["config"] = config_to_dict(self.config)
-                (partial / PROGRESS).write_text(json.dumps(progress, indent=2), encoding="utf-8")
-                commit(target)
-                prune(self.checkpoints, self.config.keep_checkpoints)
-        except Exception as error:  # each library has its own class for a full disk
-            prune(self.checkpoints, self.config.keep_checkpoints)
-            whole = list_checkpoints(self.checkpoints)
-            kept = f"{whole[-1]} is whole, go on from it with --resume" if whole else "there was none before"
-            raise InputError(
-                f"The checkpoint of step {self.step} cannot be written: {why_unwritten(error)}; {kept}."
-            ) from error
-        accelerator.wait_for_everyone()
+        config = self.config
+        path = write_checkpoint(
+            self.accelerator, self.checkpoints, self.step, config_to_dict(config), config.keep_checkpoints
+        )
+        self._checkpoint_written(path)
+
+    def _checkpoint_written(self, path: Path) -> None:
+        """Called in every process after each checkpoint, which is whole in its folder by then."""
+
+    def _training_ended(self, pack: Path) -> None:
+        """Called once in every process, when the last checkpoint and the pack are written."""
+        self.accelerator.end_training()
 
     def _load_checkpoint(self, path: Path) -> None:
-        progress = json.loads((path / PROGRESS).read_text(encoding="utf-8"))
+        progress = read_progress(path)
         check_same_networks(progress["config"], config_to_dict(self.config), path)
         self.accelerator.load_state(str(path))
         self.ema.to(self.accelerator.device)

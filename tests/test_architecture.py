@@ -20,7 +20,7 @@ LEVELS = (
     {"generator", "discriminator", "features"},
     {"packs", "config", "metrics"},
     {"pipeline", "data"},
-    {"objective", "samples", "training_setup", "training_log", "hub", "video", "__init__"},
+    {"objective", "samples", "training_setup", "training_log", "training_state", "hub", "video", "__init__"},
     {"training", "evaluation", "demo", "cli"},
     {"__main__"},
 )
