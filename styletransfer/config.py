@@ -91,6 +91,11 @@ class TrainingConfig:
     resume: bool = _flag(False, "continue from the last checkpoint in output_dir, exactly")
     initialize_from: str | None = _flag(None, "pack whose generator training starts from; its styles are kept")
 
+    push_to_hub: str | None = _flag(None, "org/name on the Hub: the pack is pushed there at the end")
+    private: bool = _flag(False, "make the repository of --push-to-hub a private one")
+    push_every: int = _flag(0, "steps between pushes of the pack as it is by then; 0: at the end only")
+    hub_checkpoint: bool = _flag(False, "push checkpoints, too; --resume then goes on from there on any machine")
+
     def __post_init__(self) -> None:
         """Refuse what cannot be trained, in one sentence.
 
@@ -113,6 +118,9 @@ class TrainingConfig:
         self._check_together()
 
     def _check_together(self) -> None:
+        for name in ("private", "push_every", "hub_checkpoint"):
+            if getattr(self, name) and not self.push_to_hub:
+                raise InputError(f"--{name.replace('_', '-')} needs --push-to-hub org/name.")
         if self.ema_decay >= 1:
             raise InputError(f"--ema-decay is {self.ema_decay}: it must be below 1, or the average never moves.")
         if self.crop_size % 16:
@@ -142,7 +150,7 @@ class TrainingConfig:
         return {name: titles.get(name, name.replace("-", " ").title()) for name in self.style_sources}
 
 
-MAY_BE_ZERO = ("seed", "workers", "warmup_steps", "loss_margin")
+MAY_BE_ZERO = ("seed", "workers", "warmup_steps", "loss_margin", "push_every")
 
 
 def pairs(flag: str, values: Sequence[str]) -> dict[str, str]:

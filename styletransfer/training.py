@@ -29,6 +29,7 @@ from styletransfer.images import save_picture
 from styletransfer.objective import Objective, discriminator_terms, mean_grams, style_network
 from styletransfer.packs import load_pack, save_pack
 from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.publishing import fetch_checkpoint, open_publisher
 from styletransfer.samples import first_readable, pack_samples, sample_grid
 from styletransfer.training_log import LossLog
 from styletransfer.training_setup import (
@@ -62,6 +63,8 @@ class Trainer:
         self.photos = [load_source(source) for source in required(config.photos, "--photos SOURCE")]
         required(config.style, "--style NAME=SOURCE")
         self.paintings = {checked_style(name): load_source(source) for name, source in config.style_sources.items()}
+        self.publisher = open_publisher(config, self.accelerator)
+        fetch_checkpoint(config, self.accelerator, self.checkpoints)
         self.resume_from = find_checkpoint(config, self.checkpoints)
         self.step = 0
         set_seed(config.seed)
@@ -206,6 +209,8 @@ class Trainer:
             self.save_checkpoint()
         if self.step % self.config.sample_every == 0:
             self._save_samples()
+        if self.publisher and self.config.push_every and self.step % self.config.push_every == 0:
+            self.publisher.offer_pack(self._write_pack())
 
     # ---- data -----------------------------------------------------------------------------------------------------
 
@@ -267,10 +272,15 @@ class Trainer:
 
     def _checkpoint_written(self, path: Path) -> None:
         """Called in every process after each checkpoint, which is whole in its folder by then."""
+        if self.publisher and self.config.hub_checkpoint:
+            self.publisher.offer_checkpoint(path)
 
     def _training_ended(self, pack: Path) -> None:
         """Called once in every process, when the last checkpoint and the pack are written."""
         self.accelerator.end_training()
+        if self.publisher:  # in the main process; the others are free to go
+            for sentence in self.publisher.finish(pack, list_checkpoints(self.checkpoints)[-1]):
+                tqdm.write(sentence)
 
     def _load_checkpoint(self, path: Path) -> None:
         progress = read_progress(path)
@@ -281,12 +291,20 @@ class Trainer:
 
     def save_pack(self) -> Path:
         """Write the averaged generator as a style pack, main process only; returns its folder."""
-        pack = self.output / "pack"
         if self.accelerator.is_main_process:
-            samples = pack_samples(self._pipeline(), self.sample_photos[0])
-            save_pack(pack, self._averaged(), samples=samples, recipe=config_to_dict(self.config))
+            self._write_pack()
         self.accelerator.wait_for_everyone()
-        return pack
+        return self.pack
+
+    @property
+    def pack(self) -> Path:
+        """Folder of this run's pack."""
+        return self.output / "pack"
+
+    def _write_pack(self) -> Path:
+        samples = pack_samples(self._pipeline(), self.sample_photos[0])
+        save_pack(self.pack, self._averaged(), samples=samples, recipe=config_to_dict(self.config))
+        return self.pack
 
     def _averaged(self) -> Generator:
         bare = self._bare(self.generator)
