@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -15,34 +16,39 @@ from accelerate.utils import set_seed
 from diffusers.training_utils import EMAModel
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from styletransfer import losses
+from styletransfer.batches import Batches, rows_of
 from styletransfer.checkpoints import list_checkpoints
 from styletransfer.config import TrainingConfig, config_to_dict, parse_config
-from styletransfer.data import Batch, PairedCrops, StepSampler, collate, load_paintings, load_source
+from styletransfer.data import Batch, load_paintings
 from styletransfer.discriminator import Discriminator, augment
-from styletransfer.errors import InputError, TrainingError
+from styletransfer.errors import InputError, StreamError, TrainingError
 from styletransfer.generator import Generator
 from styletransfer.images import save_picture
 from styletransfer.objective import Objective, discriminator_terms, mean_grams, style_network
 from styletransfer.packs import load_pack, save_pack
 from styletransfer.pipeline import StyleTransferPipeline
-from styletransfer.publishing import fetch_checkpoint, open_publisher
+from styletransfer.publishing import Publisher, fetch_checkpoint, open_publisher
 from styletransfer.samples import first_readable, pack_samples, sample_grid
+from styletransfer.sources import Source, load_source
 from styletransfer.training_log import LossLog
 from styletransfer.training_setup import (
+    SCRIPT,
     adam,
     build_accelerator,
     build_scheduler,
     check_same_networks,
     checked_style,
+    checkpoint_folder,
     find_checkpoint,
+    how_to_resume,
     initialize,
+    or_monet,
     required,
 )
-from styletransfer.training_state import read_progress, write_checkpoint
+from styletransfer.training_state import read_position, read_progress, write_checkpoint
 
 TARGET_PAINTINGS = 64  # of a style, for its mean Gram matrices
 SAMPLE_PHOTOS = 4
@@ -60,16 +66,16 @@ class Trainer:
         self.config = config
         self.output = Path(config.output_dir)
         self.accelerator = build_accelerator(config)
-        self.photos = [load_source(source) for source in required(config.photos, "--photos SOURCE")]
+        self.photos = [self._source(source) for source in required(config.photos, "--photos SOURCE")]
         required(config.style, "--style NAME=SOURCE")
-        self.paintings = {checked_style(name): load_source(source) for name, source in config.style_sources.items()}
-        self.publisher = open_publisher(config, self.accelerator)
+        self.paintings = {checked_style(name): self._source(source) for name, source in config.style_sources.items()}
         fetch_checkpoint(config, self.accelerator, self.checkpoints)
         self.resume_from = find_checkpoint(config, self.checkpoints)
+        self.publisher: Publisher | None = None
         self.step = 0
         set_seed(config.seed)
         self.sample_photos = self._pick_sample_photos()
-        self.crops = self._build_crops()
+        self.batches = Batches(self.accelerator, config, self.photos, self.paintings)
         self._build_networks()
         self._build_objective()
         if self.resume_from:
@@ -105,8 +111,9 @@ class Trainer:
         config, device = self.config, self.accelerator.device
         features = style_network(config).to(device)
         per_style = []
-        for dataset in self.paintings.values():
-            paintings = (p.to(device) for p in load_paintings(dataset, config.painting_size, TARGET_PAINTINGS))
+        for name, source in self.paintings.items():
+            rows = rows_of(f'the paintings of "{name}"', source, config.stream_patience)
+            paintings = (p.to(device) for p in load_paintings(rows, config.painting_size, TARGET_PAINTINGS))
             per_style.append(mean_grams(features, paintings, len(config.style_layers), config.style_octaves))
         grams = [torch.stack(per_layer) for per_layer in zip(*per_style, strict=True)]
         self.objective = Objective(config, features, grams).to(device)
@@ -116,10 +123,11 @@ class Trainer:
     def train(self) -> Path:
         """Train to the last step; returns the folder of the pack."""
         config = self.config
+        self.publisher = open_publisher(config, self.accelerator)
         log = LossLog(self.accelerator, self.output, config_to_dict(config), first_step=self.step)
         sums: dict[str, Tensor] = {}
         with self._progress_bar() as bar:
-            for batch in self._batches():
+            for batch in self.batches.after(self.step):
                 with self.accelerator.accumulate(self.generator, self.discriminator):
                     terms = self.train_step(batch)
                 self._report_skipped(batch.skipped)
@@ -214,35 +222,8 @@ class Trainer:
 
     # ---- data -----------------------------------------------------------------------------------------------------
 
-    def _build_crops(self) -> PairedCrops:
-        config = self.config
-        return PairedCrops(
-            self.photos,
-            self.paintings,
-            crop_size=config.crop_size,
-            photo_scale=config.photo_scale,
-            painting_size=config.painting_size,
-            seed=config.seed,
-            length=config.steps * self._samples_per_step(),
-        )
-
-    def _samples_per_step(self) -> int:
-        config = self.config
-        return config.batch_size * self.accelerator.num_processes * config.gradient_accumulation_steps
-
-    def _batches(self) -> Iterator[Batch]:
-        """Batches from the current step on: sample numbers alone decide what is in them."""
-        config = self.config
-        sampler = StepSampler(self.step * self._samples_per_step(), len(self.crops))
-        loader = DataLoader(
-            self.crops,
-            config.batch_size,
-            sampler=sampler,
-            collate_fn=collate,
-            num_workers=config.workers,
-            drop_last=True,
-        )
-        return iter(self.accelerator.prepare_data_loader(loader))
+    def _source(self, source: str) -> Source:
+        return load_source(source, self.config.streaming)
 
     def _report_skipped(self, skipped: list[str]) -> None:
         for file in skipped:
@@ -260,13 +241,18 @@ class Trainer:
     @property
     def checkpoints(self) -> Path:
         """Folder of this run's checkpoints."""
-        return self.output / "checkpoints"
+        return checkpoint_folder(self.config)
 
     def save_checkpoint(self) -> None:
         """Write everything that `--resume` needs, whole or not at all, and prune old ones."""
         config = self.config
         path = write_checkpoint(
-            self.accelerator, self.checkpoints, self.step, config_to_dict(config), config.keep_checkpoints
+            self.accelerator,
+            self.checkpoints,
+            self.step,
+            config_to_dict(config),
+            keep=config.keep_checkpoints,
+            position=self.batches.position,
         )
         self._checkpoint_written(path)
 
@@ -288,6 +274,8 @@ class Trainer:
         self.accelerator.load_state(str(path))
         self.ema.to(self.accelerator.device)
         self.step = progress["step"]
+        if self.batches.streamed:
+            self.batches.position = read_position(path, self.accelerator)
 
     def save_pack(self) -> Path:
         """Write the averaged generator as a style pack, main process only; returns its folder."""
@@ -325,9 +313,8 @@ class Trainer:
     def _pick_sample_photos(self) -> list[Image.Image]:
         """The photos of the grids: always the same ones."""
         source = self.config.sample_photos
-        rows = load_source(source) if source else self.photos[0]
-        paths = [row["image"]["path"] for row in rows.select(range(min(8 * SAMPLE_PHOTOS, len(rows))))]
-        return first_readable(paths, SAMPLE_PHOTOS)
+        rows = rows_of("the photos", self._source(source) if source else self.photos[0], self.config.stream_patience)
+        return first_readable(islice(rows, 8 * SAMPLE_PHOTOS), SAMPLE_PHOTOS)
 
     def _bare(self, network: nn.Module) -> nn.Module:
         return self.accelerator.unwrap_model(network)
@@ -347,11 +334,13 @@ def main(argv: Sequence[str]) -> int:
     """Run a training from flags; returns the exit code: 2 for input that cannot be used, 1 when training broke off."""
     debug = "--debug" in argv
     try:
-        pack = Trainer(parse_config(argv, prog="train_accelerate.py")).train()
+        config = or_monet(parse_config(argv, prog=SCRIPT))
+        pack = Trainer(config).train()
     except (InputError, TrainingError) as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        way = f"; {how_to_resume(argv, config)}" if isinstance(error, StreamError) else ""
+        print(f"error: {error}{way}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     if int(os.environ.get("RANK", 0)) == 0:
         print(f"pack: {pack}")

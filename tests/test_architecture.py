@@ -18,9 +18,9 @@ LEVELS = (
     {"errors", "folders", "colors"},
     {"images", "losses", "checkpoints"},
     {"generator", "discriminator", "features"},
-    {"packs", "config", "metrics"},
-    {"pipeline", "data"},
-    {"objective", "samples", "training_setup", "training_log", "training_state", "hub", "video", "__init__"},
+    {"packs", "config", "metrics", "crops"},
+    {"pipeline", "data", "sources", "streaming"},
+    {"objective", "samples", "batches", "training_setup", "training_log", "training_state", "hub", "video", "__init__"},
     {"training", "evaluation", "demo", "cli"},
     {"__main__"},
 )
