@@ -70,7 +70,7 @@ def read_position(path: Path, accelerator: Accelerator) -> str:
     files = sorted(path.glob(POSITION.format(rank="*")))
     if len(files) != accelerator.num_processes:
         if accelerator.is_main_process:
-            read = f"was streamed by {len(files)} processes" if files else "was not streamed"
-            tqdm.write(f"{path} {read}: the streams begin a new pass")
+            how = f"was streamed by another number of processes ({len(files)})" if files else "was not streamed"
+            tqdm.write(f"{path} {how}: the streams begin a new pass")
         return ""
     return (path / POSITION.format(rank=accelerator.process_index)).read_text(encoding="utf-8")
