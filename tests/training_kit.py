@@ -138,7 +138,7 @@ class Training:
         number = len(list(logs.glob("*.out")))
         self.out, self.err = logs / f"{number}.out", logs / f"{number}.err"
         self.out.touch()
-        self.process = _server().Process(
+        self.process = forked().Process(
             target=_command_line,
             args=([str(word) for word in argv], str(self.out), str(self.err), environment or {}, die_before),
         )
@@ -177,7 +177,8 @@ def hub_environment():
     }
 
 
-def _server():
+def forked():
+    """Makes processes that have the libraries of a training imported and take the Hub at HUB_PORT for the real one."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["styletransfer.training", "torchvision.models", "runpy"])
     before = dict(os.environ)
