@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--strength", type=float, default=1.0, metavar="S", help="0 is the photo, 1 the painting (default: %(default)s)"
     )
-    parser.add_argument("--pack", type=Path, metavar="FOLDER", help="a style pack (default: the one that ships)")
+    parser.add_argument(
+        "--pack", metavar="PACK", help="a style pack: a folder, or org/name[@revision] on the Hub (default: ships here)"
+    )
     parser.add_argument("--list", action="store_true", help="print the names and titles of the styles and stop")
     parser.add_argument("--debug", action="store_true", help="with an error, show where in the code it arose")
     return parser
@@ -99,7 +101,7 @@ def _run(options: argparse.Namespace) -> int:
     return _paint_folder(options) if options.photo.is_dir() else _paint_photo(options)
 
 
-def _load(pack: Path | None) -> "StyleTransferPipeline":
+def _load(pack: str | None) -> "StyleTransferPipeline":
     from styletransfer.packs import SHIPPED_PACK
     from styletransfer.pipeline import StyleTransferPipeline
 

@@ -11,19 +11,22 @@ from safetensors import SafetensorError, safe_open
 from styletransfer.errors import InputError
 from styletransfer.folders import why_unwritten, written_whole
 from styletransfer.generator import BOUNDS, Generator
+from styletransfer.pack_files import (
+    CARD,
+    CONFIG,
+    DISCOVERY_TAG,
+    EVALUATION,
+    MAX_BYTES,
+    MAX_STYLES,
+    PICKLES,
+    RECIPE,
+    SAMPLES,
+    WEIGHTS,
+    is_style_name,
+    is_style_table,
+)
 
-CONFIG = "config.json"
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-RECIPE = "training_config.json"
-EVALUATION = "evaluation.json"
-SAMPLES = "samples"
-DISCOVERY_TAG = "styletransfer-pack"
 SHIPPED_PACK = Path(__file__).resolve().parent.parent / "styles" / "first"
-
-# A pack comes from strangers: what it may ask of this machine is bounded before anything is built.
-MAX_CONFIG_BYTES = 256 * 1024
-MAX_WEIGHT_BYTES = 64 * 1024 * 1024
-MAX_STYLES = 256
 
 
 def load_pack(folder: str | Path) -> Generator:
@@ -35,7 +38,7 @@ def load_pack(folder: str | Path) -> Generator:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"There is no style pack at {folder}: give the folder of a pack.")
+        raise InputError(f"There is no style pack at {folder}: give a pack's folder, or its org/name on the Hub.")
     generator = Generator(**_read_config(folder))
     _load_weights(folder, generator)
     return generator.eval().requires_grad_(False)
@@ -79,15 +82,15 @@ def write_card(folder: Path) -> None:
     styles = dict(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["styles"])
     recipe = _read_json(folder / RECIPE)
     sections = [_front_matter(recipe), _intro(styles, recipe), _scores(_read_json(folder / EVALUATION)), _usage(styles)]
-    (folder / "README.md").write_text("\n\n".join(filter(None, sections)) + "\n", encoding="utf-8")
+    (folder / CARD).write_text("\n\n".join(filter(None, sections)) + "\n", encoding="utf-8")
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise InputError(f"{folder} is no style pack: it has no {CONFIG}.")
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise InputError(f"The {CONFIG} of {folder} is larger than {MAX_CONFIG_BYTES // 1024} KB: no pack needs that.")
+    if path.stat().st_size > MAX_BYTES[CONFIG]:
+        raise InputError(f"The {CONFIG} of {folder} is larger than {MAX_BYTES[CONFIG] >> 10} KB: no pack needs that.")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -98,43 +101,22 @@ def _read_config(folder: Path) -> dict[str, Any]:
         if type(config.get(name)) is not int or not least <= config[name] <= most:
             raise InputError(f"The pack {folder} has {name} = {config.get(name)!r}: it must be {least} to {most}.")
     styles = config.get("styles")
-    if not _is_style_table(styles):
+    if not is_style_table(styles):
         raise InputError(f"The pack {folder} must list 1 to {MAX_STYLES} styles as name and title, both texts.")
     return {"styles": styles, **{name: config[name] for name in BOUNDS}}
-
-
-def _is_style_table(styles: Any) -> bool:  # noqa: ANN401 whatever a stranger's JSON holds
-    if not isinstance(styles, list) or not 1 <= len(styles) <= MAX_STYLES:
-        return False
-    if not all(isinstance(pair, list) and len(pair) == 2 and all(isinstance(t, str) for t in pair) for pair in styles):
-        return False
-    names = [name for name, _ in styles]
-    return len(set(names)) == len(names) and all(is_style_name(n) and _is_title(title) for n, title in styles)
-
-
-def _is_title(text: str) -> bool:
-    """One line that a terminal and a page can show: no control characters, no halves of characters."""
-    return 0 < len(text) <= 200 and text.isprintable()
-
-
-def is_style_name(name: str) -> bool:
-    """Names end in file names and URLs: lower-case letters, digits, single dashes inside; at most 64 characters."""
-    return 0 < len(name) <= 64 and all(
-        part.isascii() and part.isalnum() and part == part.lower() for part in name.split("-")
-    )
 
 
 def _load_weights(folder: Path, generator: Generator) -> None:
     path = folder / WEIGHTS
     if not path.is_file():
-        pickles = [file.name for file in folder.iterdir() if file.suffix in (".bin", ".pt", ".pth", ".pkl", ".ckpt")]
+        pickles = [file.name for file in folder.iterdir() if file.suffix in PICKLES]
         if pickles:
             raise InputError(
                 f"The pack {folder} holds {pickles[0]}, a pickle that could run code: only {WEIGHTS} is read."
             )
         raise InputError(f"The pack {folder} has no weights: {WEIGHTS} is missing.")
-    if path.stat().st_size > MAX_WEIGHT_BYTES:
-        raise InputError(f"The weights of {folder} are larger than {MAX_WEIGHT_BYTES >> 20} MB: no pack needs that.")
+    if path.stat().st_size > MAX_BYTES[WEIGHTS]:
+        raise InputError(f"The weights of {folder} are larger than {MAX_BYTES[WEIGHTS] >> 20} MB: no pack needs that.")
     expected = {name: tensor.shape for name, tensor in generator.state_dict().items()}
     try:
         with safe_open(path, framework="pt") as file:

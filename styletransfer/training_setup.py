@@ -21,7 +21,7 @@ from styletransfer.checkpoints import list_checkpoints
 from styletransfer.config import TrainingConfig
 from styletransfer.errors import InputError
 from styletransfer.generator import Generator
-from styletransfer.packs import is_style_name
+from styletransfer.pack_files import is_style_name
 
 # Settings that a checkpoint's tensors depend on; the others may change when a run is continued.
 SHAPES = ("channels", "blocks", "discriminator_channels", "discriminator_scales", "spectral_norm")
