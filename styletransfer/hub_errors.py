@@ -1,13 +1,23 @@
-"""What can go wrong between here and the Hub, as one sentence for the user."""
+"""What can go wrong between here and the Hub: tried again where that may help, else one sentence for the user."""
 
 import errno
-from collections.abc import Iterator
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from styletransfer.errors import InputError
 
 LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
+ATTEMPTS = 5
+FIRST_WAIT = 1.0  # seconds before the second attempt; doubled before each further one
+SLOWER_TO_WRITE = 6  # times as long as for a download may an answer take to a request that changes something
 MAX_WAIT = 60.0  # seconds; a server may ask for more patience than a user has
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -18,7 +28,8 @@ def told_plainly(what: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        if not (isinstance(error, OSError | ValueError | TypeError | KeyError) or _is_transport_error(error)):
+        kinds = OSError | ValueError | TypeError | KeyError
+        if not (isinstance(_root(error), kinds) or _is_transport_error(_root(error))):
             raise
         raise InputError(sentence(error, what)) from error
 
@@ -31,9 +42,36 @@ def is_passing(error: BaseException) -> bool:
     return _is_transport_error(_root(error))
 
 
-def wait_asked_for(error: BaseException) -> float | None:
+def patiently(step: Callable[[], _T]) -> _T:
+    """Do a step that may be done twice, and again while it fails of something that may pass."""
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    _end_endless_waits()
+    for attempt in itertools.count(1):
+        try:
+            return step()
+        except Exception as error:
+            if attempt == ATTEMPTS or not is_passing(error) or isinstance(error, OfflineModeIsEnabled):
+                raise
+            asked = _wait_asked_for(error)
+            wait = FIRST_WAIT * 2 ** (attempt - 1) if asked is None else asked
+            _log.warning("The Hub does not answer (attempt %d of %d): waiting %.0f s.", attempt, ATTEMPTS, wait)
+            time.sleep(wait)
+    raise AssertionError("unreachable")
+
+
+def _end_endless_waits() -> None:
+    """Give requests an end where the client has none: a server that falls silent would hold a push for ever."""
+    from huggingface_hub import constants, get_session
+
+    session = get_session()
+    if session.timeout.read is None:
+        session.timeout = SLOWER_TO_WRITE * constants.HF_HUB_DOWNLOAD_TIMEOUT
+
+
+def _wait_asked_for(error: BaseException) -> float | None:
     """Seconds that the server asked to wait (Retry-After), bounded; None when it did not."""
-    response = getattr(error, "response", None)
+    response = getattr(_root(error), "response", None)
     text = response.headers.get("Retry-After", "") if response is not None else ""
     return min(float(text), MAX_WAIT) if text.isascii() and text.isdigit() else None
 
@@ -88,10 +126,10 @@ def _one_line(text: str) -> str:
 
 
 def _root(error: BaseException) -> BaseException:
-    """The error behind "not found in the cache either", which says nothing of what went wrong."""
+    """The error behind those that say nothing of what went wrong: "not in the cache either", "while uploading"."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    while isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
+    while (isinstance(error, LocalEntryNotFoundError) or type(error) is RuntimeError) and error.__cause__ is not None:
         error = error.__cause__
     return error
 

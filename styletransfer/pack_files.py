@@ -7,14 +7,16 @@ CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 CARD = "README.md"
 RECIPE = "training_config.json"
+RUN = "training_run.json"
 EVALUATION = "evaluation.json"
 SAMPLES = "samples"
+PHOTO = "_photo"  # among the samples the photo they were painted from; no style can be called so
 DISCOVERY_TAG = "styletransfer-pack"
 
 # A pack comes from strangers: what it may ask of this machine is bounded before anything is fetched or built.
 MAX_STYLES = 256
 MAX_TITLE = 200  # characters
-MAX_BYTES = {CONFIG: 256 << 10, WEIGHTS: 64 << 20, CARD: 1 << 20, RECIPE: 1 << 20, EVALUATION: 1 << 20}
+MAX_BYTES = {CONFIG: 256 << 10, WEIGHTS: 64 << 20, **dict.fromkeys((CARD, RECIPE, RUN, EVALUATION), 1 << 20)}
 MAX_SAMPLE_BYTES = 2 << 20
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")  # reading one can run code: none is ever opened
 
@@ -22,7 +24,8 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")  # reading one can
 def max_bytes(name: str) -> int | None:
     """How large the file of that name, relative to the pack with `/`, may be; None for a file that no pack has."""
     folder, _, file = name.rpartition("/")
-    if folder == SAMPLES and file.endswith(".webp") and is_style_name(file.removesuffix(".webp")):
+    shown = file.removesuffix(".webp")
+    if folder == SAMPLES and shown != file and (shown == PHOTO or is_style_name(shown)):
         return MAX_SAMPLE_BYTES
     return MAX_BYTES.get(name)
 
@@ -30,7 +33,7 @@ def max_bytes(name: str) -> int | None:
 def leaves_folder(name: str) -> bool:
     """Whether a file name could point out of the folder it is written into, on any system."""
     path = PurePosixPath(name.replace("\\", "/"))
-    return not name or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in name
+    return not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in name
 
 
 def is_style_name(name: str) -> bool:

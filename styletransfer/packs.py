@@ -1,6 +1,7 @@
-"""The style pack: a folder that is written whole, read strictly, and described by a card made from its own files."""
+"""The style pack: a folder that is written whole, read strictly, and described by its card."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,23 +9,23 @@ from typing import Any
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
+from styletransfer.cards import write_card
 from styletransfer.errors import InputError
 from styletransfer.folders import why_unwritten, written_whole
 from styletransfer.generator import BOUNDS, Generator
 from styletransfer.pack_files import (
-    CARD,
     CONFIG,
-    DISCOVERY_TAG,
-    EVALUATION,
     MAX_BYTES,
     MAX_STYLES,
     PICKLES,
     RECIPE,
+    RUN,
     SAMPLES,
     WEIGHTS,
     is_style_name,
     is_style_table,
 )
+from styletransfer.provenance import versions
 
 SHIPPED_PACK = Path(__file__).resolve().parent.parent / "styles" / "first"
 
@@ -56,14 +57,20 @@ def save_pack(
     *,
     samples: Mapping[str, Image.Image],
     recipe: Mapping[str, Any],
+    run: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a pack whole or not at all; a pack of that name is replaced.
 
     Args:
         folder: the pack's place; its parent must exist.
         generator: the averaged generator, in float32.
-        samples: style name -> what the gallery shows.
+        samples: style name -> what the gallery shows; under PHOTO the photo they were painted from.
         recipe: the settings of the training run.
+        run: what its card tells of the run beside the versions of libraries, name -> text ("hardware", "training
+            time"); and under "datasets" the list of the Hub datasets it learned from, as `org/name`.
+
+    Raises:
+        InputError: the disk is full, or the folder cannot be written.
     """
     try:
         with written_whole(folder) as partial:
@@ -71,18 +78,12 @@ def save_pack(
             (partial / SAMPLES).mkdir()
             for style, picture in samples.items():
                 picture.save(partial / SAMPLES / f"{style}.webp", quality=88, method=6)
-            (partial / RECIPE).write_text(json.dumps(dict(recipe), indent=2) + "\n", encoding="utf-8")
+            for name, told in ((RECIPE, recipe), (RUN, {**versions(), **(run or {})})):
+                (partial / name).write_text(json.dumps(dict(told), indent=2) + "\n", encoding="utf-8")
+            shutil.copymode(partial / RECIPE, partial / WEIGHTS)  # safetensors hides what it writes from other users
             write_card(partial)
     except (OSError, SafetensorError) as error:
         raise InputError(f"The pack {folder} cannot be written: {why_unwritten(error)}.") from error
-
-
-def write_card(folder: Path) -> None:
-    """(Re)write README.md of a pack from its config, recipe and evaluation."""
-    styles = dict(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["styles"])
-    recipe = _read_json(folder / RECIPE)
-    sections = [_front_matter(recipe), _intro(styles, recipe), _scores(_read_json(folder / EVALUATION)), _usage(styles)]
-    (folder / CARD).write_text("\n\n".join(filter(None, sections)) + "\n", encoding="utf-8")
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -134,65 +135,3 @@ def _load_weights(folder: Path, generator: Generator) -> None:
     if not all(tensor.isfinite().all() for tensor in stored.values()):
         raise InputError(f"The weights of {folder} hold numbers that are not finite: train the pack again.")
     generator.load_state_dict(stored)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _front_matter(recipe: Mapping[str, Any]) -> str:
-    return "\n".join(
-        [
-            "---",
-            f"license: {json.dumps(recipe.get('license', 'mit'))}",
-            "library_name: styletransfer",
-            "pipeline_tag: image-to-image",
-            "tags:",
-            f"- {DISCOVERY_TAG}",
-            "- style-transfer",
-            "- gan",
-            "---",
-        ]
-    )
-
-
-def _intro(styles: Mapping[str, str], recipe: Mapping[str, Any]) -> str:
-    notes = dict(text.split("=", 1) for text in recipe.get("note", []))
-    rows = [
-        f"| ![{plain(title)}]({SAMPLES}/{name}.webp) | `{name}` | {plain(title)} | {plain(notes.get(name, ''))} |"
-        for name, title in styles.items()
-    ]
-    table = ["| sample | style | title | painting |", "|---|---|---|---|", *rows]
-    made = f"Trained for {recipe.get('steps', '?')} steps; every setting is in `{RECIPE}`." if recipe else ""
-    return "\n".join(["# Style pack", "", "Photo in, painting out: one network, these styles.", "", *table, "", made])
-
-
-def _scores(evaluation: Mapping[str, Any]) -> str:
-    if not evaluation.get("styles"):
-        return ""
-    rows = [
-        f"| `{name}` | {scores['content']:.3f} | {scores['style']:.3f} |"
-        for name, scores in evaluation["styles"].items()
-    ]
-    head = [f"## Measured on {evaluation.get('photos', '?')} photos that training never saw", ""]
-    return "\n".join([*head, "| style | content (LPIPS) | style (Gram distance) |", "|---|---|---|", *rows])
-
-
-def _usage(styles: Mapping[str, str]) -> str:
-    return "\n".join(
-        [
-            "## Use",
-            "",
-            "```python",
-            "from styletransfer import StyleTransferPipeline",
-            "",
-            'pipeline = StyleTransferPipeline.from_pretrained("this/folder")',
-            f'pipeline("photo.jpg", style="{next(iter(styles))}").save("painting.png")',
-            "```",
-        ]
-    )
-
-
-def plain(text: str) -> str:
-    """A stranger's text as one line of Markdown text: no markup, no table cells."""
-    return "".join(f"&#{ord(c)};" if c in "<>&|[]`*_~\\!" else c for c in " ".join(text.split()))

@@ -56,15 +56,24 @@ def parse_repo(text: str) -> Repo | None:
 def resolve_pack(source: str | Path, *, token: str | None = None) -> Path:
     """The folder of a pack: itself, or where the Hub's `org/name[@revision]` lies once fetched.
 
-    A folder that exists wins over a name on the Hub; a `Path` is never looked up there. Without a network, or with
-    the Hub out of order, the copy that was fetched last is used; a commit that is here is used without asking.
+    A folder that exists wins over a name on the Hub; a `Path` is never looked up there.
+
+    Raises:
+        InputError: as `fetch_pack`.
+    """
+    repo = None if isinstance(source, Path) or os.path.exists(source) else parse_repo(source)
+    return Path(source) if repo is None else fetch_pack(repo, token=token)
+
+
+def fetch_pack(repo: Repo, *, token: str | None = None) -> Path:
+    """The folder in the cache where a pack of the Hub lies once fetched: its own files and, from here, no others.
+
+    Without a network, or with the Hub out of order, the copy that was fetched last is used; a commit that is here is
+    used without asking.
 
     Raises:
         InputError: no such pack, no right to it, no way to it, or a pack that would not be safe to fetch.
     """
-    repo = None if isinstance(source, Path) or os.path.exists(source) else parse_repo(source)
-    if repo is None:
-        return Path(source)
     from huggingface_hub import constants
 
     with told_plainly(f"pack {repo}"):

@@ -15,7 +15,7 @@ PROBE = Path(__file__).with_name("import_probe.py")
 
 # A file imports only from levels above its own line here, that is, from lower levels.
 LEVELS = (
-    {"errors", "folders", "colors", "pack_files"},
+    {"errors", "folders", "colors", "pack_files", "provenance"},
     {"images", "losses", "checkpoints", "hub_errors"},
     {"generator", "discriminator", "features", "cards"},
     {"packs", "repos", "config", "metrics"},
