@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
 
+from styletransfer import hub_commands
 from styletransfer.errors import InputError
 
 # What needs torch is imported where it is used: --help and mistyped arguments are answered at once.
 if TYPE_CHECKING:
     from styletransfer.pipeline import StyleTransferPipeline
 
+PROGRAM = "python -m styletransfer"
 SUCCESS, SOME_FAILED, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 Mix = Mapping[str, float]
@@ -29,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        if arguments and arguments[0] in hub_commands.COMMANDS:
+            return hub_commands.run(_Parser(prog=PROGRAM), arguments)
         return _run(_parser().parse_args(arguments))
     except InputError as error:
         if "--debug" in arguments:
@@ -47,7 +51,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m styletransfer", description="Paint a photo, or every photo of a folder.")
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Paint a photo, or every photo of a folder.",
+        epilog=f"Packs on the Hub: {PROGRAM} {'|'.join(hub_commands.COMMANDS)} --help",
+    )
     parser.add_argument("photo", type=Path, nargs="?", help="a picture file or a folder of them")
     parser.add_argument(
         "--style",
