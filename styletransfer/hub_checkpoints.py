@@ -38,7 +38,7 @@ def push_checkpoint(folder: Path, repo_id: str, *, private: bool = False, token:
 
     api = HfApi(token=token)
     with told_plainly(f"repository {repo_id}"):
-        make_repo(repo_id, private=private, branch=BRANCH, token=token)
+        make_repo(api, repo_id, private=private, branch=BRANCH)
         return patiently(lambda: _commit(api, repo_id, folder))
 
 

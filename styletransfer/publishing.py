@@ -15,6 +15,7 @@ from styletransfer.config import TrainingConfig
 from styletransfer.errors import InputError
 from styletransfer.hub import push_pack
 from styletransfer.hub_checkpoints import pull_newer_checkpoint, push_checkpoint
+from styletransfer.hub_errors import told_plainly
 from styletransfer.repos import make_repo, parse_repo
 
 FOLDER = ".pushing"  # inside the run's folder: copies that wait for the Hub
@@ -42,7 +43,7 @@ class Publisher:
         self._numbers = itertools.count()
         self._failures: dict[str, str] = {}
         # First of all the repository: say at the start, not at the end of a night, that nothing can be pushed.
-        self._waiting: dict[str, Job] = {"repository": (None, lambda: make_repo(repo_id, private=private))}
+        self._waiting: dict[str, Job] = {"repository": (None, self._make_repo)}
         self._changed = threading.Condition()
         self._closing = False
         # A daemon: whoever interrupts a training does not wait for the Hub either.
@@ -75,6 +76,12 @@ class Publisher:
         shutil.rmtree(self._copies, ignore_errors=True)
         places = {"pack": pack, "checkpoint": checkpoint}
         return [self._by_hand(kind, places[kind]) for kind in self._failures if places.get(kind)]
+
+    def _make_repo(self) -> None:
+        from huggingface_hub import HfApi
+
+        with told_plainly(f"repository {self.repo_id}"):
+            make_repo(HfApi(), self.repo_id, private=self.private)
 
     def _by_hand(self, kind: str, folder: Path) -> str:
         private = " --private" if self.private else ""

@@ -40,7 +40,7 @@ from styletransfer.training_setup import (
     build_accelerator,
     build_scheduler,
     check_same_networks,
-    checked_style,
+    check_styles,
     checkpoint_folder,
     find_checkpoint,
     how_to_resume,
@@ -67,8 +67,8 @@ class Trainer:
         self.output = Path(config.output_dir)
         self.accelerator = build_accelerator(config)
         self.photos = [self._source(source) for source in required(config.photos, "--photos SOURCE")]
-        required(config.style, "--style NAME=SOURCE")
-        self.paintings = {checked_style(name): self._source(source) for name, source in config.style_sources.items()}
+        check_styles(config)
+        self.paintings = {name: self._source(source) for name, source in config.style_sources.items()}
         fetch_checkpoint(config, self.accelerator, self.checkpoints)
         self.resume_from = find_checkpoint(config, self.checkpoints)
         self.publisher: Publisher | None = None

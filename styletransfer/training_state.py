@@ -9,11 +9,10 @@ from typing import Any
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from styletransfer.checkpoints import checkpoint_path, list_checkpoints, prune
+from styletransfer.checkpoints import PROGRESS, checkpoint_path, list_checkpoints, prune
 from styletransfer.errors import InputError
 from styletransfer.folders import commit, partial_path, why_unwritten
 
-PROGRESS = "progress.json"
 POSITION = "stream-{rank}.json"
 STREAM_SETTINGS = ("streaming", "photos", "style", "shuffle_buffer", "seed")  # what a position in the streams hangs on
 

@@ -15,12 +15,22 @@ PROBE = Path(__file__).with_name("import_probe.py")
 
 # A file imports only from levels above its own line here, that is, from lower levels.
 LEVELS = (
-    {"errors", "folders", "colors"},
-    {"images", "losses", "checkpoints"},
-    {"generator", "discriminator", "features"},
-    {"packs", "config", "metrics", "crops"},
-    {"pipeline", "data", "sources", "streaming"},
-    {"objective", "samples", "batches", "training_setup", "training_log", "training_state", "hub", "video", "__init__"},
+    {"errors", "folders", "colors", "pack_files", "provenance"},
+    {"images", "losses", "checkpoints", "hub_errors"},
+    {"generator", "discriminator", "features", "cards"},
+    {"packs", "repos", "config", "metrics", "crops"},
+    {"pipeline", "data", "sources", "streaming", "hub", "hub_checkpoints", "spaces"},
+    {
+        "objective",
+        "samples",
+        "batches",
+        "hub_commands",
+        "publishing",
+        "training_setup",
+        "training_log",
+        "training_state",
+    }
+    | {"video", "__init__"},
     {"training", "evaluation", "demo", "cli"},
     {"__main__"},
 )
@@ -138,8 +148,8 @@ def test_the_arrow_check_sees_a_wrong_import(tmp_path, module, source, fault):
 
 def test_the_arrow_check_lets_right_imports_pass(tmp_path):
     images = "from styletransfer.errors import InputError"
-    hub = "import torch\nfrom styletransfer import data, pipeline\nfrom .errors import InputError"
-    assert arrow_faults(write_package(tmp_path, errors="", images=images, hub=hub)) == []
+    video = "import torch\nfrom styletransfer import data, pipeline\nfrom .errors import InputError"
+    assert arrow_faults(write_package(tmp_path, errors="", images=images, video=video)) == []
 
 
 def test_the_weight_check_follows_imports_down_from_the_pipeline(tmp_path):
