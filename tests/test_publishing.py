@@ -1,7 +1,6 @@
 """Trainings that push to a Hub over real HTTP, and go on from there on another machine."""
 
 import json
-import os
 import shlex
 import shutil
 import signal
@@ -12,6 +11,7 @@ import time
 import pytest
 from hub_server import hub
 from training_kit import (
+    HUB_PORT,
     PATIENCE,
     ROOT,
     SCRIPT,
@@ -23,6 +23,7 @@ from training_kit import (
     flags,
     free_port,
     losses,
+    train,
     trained,
 )
 
@@ -47,7 +48,7 @@ runpy.run_path("train_accelerate.py", run_name="__main__")
 
 @pytest.fixture
 def running(tmp_path):
-    with hub(tmp_path / "hub") as server:
+    with hub(tmp_path / "hub", port=HUB_PORT) as server:
         yield server
 
 
@@ -56,23 +57,23 @@ def settings(tmp_path_factory):
     return {**TINY, **draw_pictures(tmp_path_factory.mktemp("pictures")).sources, "steps": 8}
 
 
-def start(command, environment):
-    return subprocess.Popen(
-        [sys.executable, *map(str, command)],
-        cwd=ROOT,
-        env={**environment, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def run(running, output, settings, role="write"):
+    """A training to its end, of a user whose token may or may not write."""
+    return train(output, settings, environment={"HF_TOKEN": running.token("painter", role)})
 
 
 def finished(command, environment):
     """What a program said that must end well."""
-    process = start(command, environment)
-    said, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, said
-    return said
+    done = subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=ROOT,
+        env={**environment, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
 
 
 def wait_until(condition):
@@ -100,7 +101,7 @@ def test_two_processes_push_packs_and_checkpoints_once(running, settings, tmp_pa
     assert "v1" in repo.tags, said
     here = {f"step-00000008/{path.name}" for path in checkpoint(output, 8).iterdir()}
     assert tree(repo, BRANCH) == here  # the newest, and neither older ones nor the pack
-    assert "is not on the Hub" not in said
+    assert "not on the Hub" not in said
     assert not (output / ".pushing").exists()
 
 
@@ -109,18 +110,20 @@ def test_another_machine_goes_on_to_the_same_weights(running, settings, tmp_path
     pushing = {**settings, "push_to_hub": REPO, "hub_checkpoint": True}
 
     first, seen = tmp_path / "first" / "run", tmp_path / "seen"
-    doomed = start(["-c", DOOMED, seen, *flags(first, pushing)], running.environment("painter"))
+    doomed = subprocess.Popen(
+        [sys.executable, "-c", DOOMED, seen, *flags(first, pushing)],
+        cwd=ROOT,
+        env={**running.environment("painter"), "OMP_NUM_THREADS": "1"},
+    )
     wait_until(lambda: doomed.poll() is not None or _has_checkpoint(running, 4))
     seen.touch()
-    said, _ = doomed.communicate(timeout=PATIENCE)
-    assert doomed.returncode == -signal.SIGKILL, said
+    assert doomed.wait(PATIENCE) == -signal.SIGKILL
     shutil.rmtree(first.parent)  # the first machine never comes back
 
     second = tmp_path / "second" / "run"
-    elsewhere = running.environment("painter", home=tmp_path / "second" / "home")
-    said = finished([SCRIPT, *flags(second, {**pushing, "resume": True})], elsewhere)
-
-    assert "Going on from step-00000004" in said
+    done = run(running, second, {**pushing, "resume": True})
+    assert done.code == 0, done.err
+    assert "Going on from step-00000004" in done.out
     assert losses(second) == {step: line for step, line in losses(expected).items() if step > 4}
     assert differences(expected / "pack" / WEIGHTS, second / "pack" / WEIGHTS) == []
     for name in ("model.safetensors", "model_1.safetensors"):
@@ -138,9 +141,11 @@ def _has_checkpoint(running, step):
 def test_refused_push_neither_stops_nor_loses_training(running, settings, tmp_path):
     output = tmp_path / "run"
     pushing = {**settings, "push_to_hub": REPO, "hub_checkpoint": True}
-    said = finished([SCRIPT, *flags(output, pushing)], running.environment("painter", role="read"))
+    done = run(running, output, pushing, role="read")
 
-    assert "The repository was not pushed" in said or "was not pushed to painter/waves" in said
+    assert done.code == 0, done.err
+    said = done.out
+    assert "was not pushed to painter/waves" in said
     assert checkpoint(output, 8).is_dir()
     hand = [line.partition("Push it with: ")[2] for line in said.splitlines() if "Push it with: " in line]
     assert len(hand) == 2, said  # the pack and the checkpoint, one command each
@@ -161,10 +166,11 @@ def test_hub_that_fails_for_a_moment_is_asked_again(running, settings, tmp_path)
     ]
     output = tmp_path / "run"
     pushing = {**settings, "push_to_hub": REPO}
-    said = finished([SCRIPT, *flags(output, pushing)], running.environment("painter"))
+    done = run(running, output, pushing)
 
+    assert done.code == 0, done.err
     assert [failure.hits for failure in failures] == [1, 1, 1]
-    assert "is not on the Hub" not in said
+    assert "not on the Hub" not in done.out
     assert running.repo(REPO).read(WEIGHTS) == (output / "pack" / WEIGHTS).read_bytes()
 
 
@@ -174,17 +180,16 @@ def test_spoiled_checkpoint_is_not_taken(running, settings, tmp_path):
     finished(push, running.environment("painter"))
 
     output = tmp_path / "second"
-    resumed = [SCRIPT, *flags(output, {**settings, "push_to_hub": REPO, "hub_checkpoint": True, "resume": True})]
+    resumed = {**settings, "push_to_hub": REPO, "hub_checkpoint": True, "resume": True}
     spoiled = running.fail("*/model.safetensors", "corrupt", method="GET", times=None)
-    process = start(resumed, running.environment("painter", home=tmp_path / "home"))
-    said, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 2, said
-    assert "does not arrive as it was uploaded" in said
+    done = run(running, output, resumed)
+    assert done.code == 2, done.out
+    assert "does not arrive as it was uploaded" in done.err
     assert spoiled.hits
-    assert not list((output / "checkpoints").glob("*")) if (output / "checkpoints").exists() else True
+    assert not list(output.rglob("step-*"))
 
     running.heal()
-    finished(resumed, running.environment("painter", home=tmp_path / "home"))
+    assert run(running, output, resumed).code == 0
     assert checkpoint(output, 8).is_dir()
 
 
@@ -197,7 +202,6 @@ def test_spoiled_checkpoint_is_not_taken(running, settings, tmp_path):
     ],
 )
 def test_wrong_settings_are_refused_before_training(settings, tmp_path, wrong, sentence):
-    process = start([SCRIPT, *flags(tmp_path / "run", {**settings, **wrong})], dict(os.environ))
-    said, _ = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, sentence in said) == (2, True), said
+    done = train(tmp_path / "run", {**settings, **wrong})
+    assert (done.code, done.err.strip()) == (2, f"error: {sentence}")
     assert not (tmp_path / "run").exists()
