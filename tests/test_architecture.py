@@ -15,12 +15,12 @@ PROBE = Path(__file__).with_name("import_probe.py")
 
 # A file imports only from levels above its own line here, that is, from lower levels.
 LEVELS = (
-    {"errors", "folders", "colors"},
-    {"images", "losses", "checkpoints"},
-    {"generator", "discriminator", "features"},
+    {"errors", "folders", "colors", "presets"},
+    {"images", "losses", "checkpoints", "picture_pool"},
+    {"generator", "discriminator", "patch_head", "features"},
     {"packs", "config", "metrics"},
-    {"pipeline", "data"},
-    {"objective", "samples", "training_setup", "training_log", "training_state", "hub", "video", "__init__"},
+    {"pipeline", "data", "networks"},
+    {"objective", "updates", "samples", "training_setup", "training_log", "training_state", "hub", "video", "__init__"},
     {"training", "evaluation", "demo", "cli"},
     {"__main__"},
 )
