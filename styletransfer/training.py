@@ -5,8 +5,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -14,20 +13,29 @@ import torch
 from accelerate.utils import set_seed
 from diffusers.training_utils import EMAModel
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from styletransfer import losses
 from styletransfer.checkpoints import list_checkpoints
 from styletransfer.config import TrainingConfig, config_to_dict, parse_config
 from styletransfer.data import Batch, PairedCrops, StepSampler, collate, load_paintings, load_source
-from styletransfer.discriminator import Discriminator, augment
 from styletransfer.errors import InputError, TrainingError
 from styletransfer.generator import Generator
 from styletransfer.images import save_picture
-from styletransfer.objective import Objective, discriminator_terms, mean_grams, style_network
+from styletransfer.networks import build_networks
+from styletransfer.objective import (
+    Objective,
+    Scene,
+    as_photos,
+    discriminator_terms,
+    generator_terms,
+    mean_grams,
+    play,
+    style_network,
+)
 from styletransfer.packs import load_pack, save_pack
+from styletransfer.picture_pool import SlotPools, load_pools, save_pools
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.samples import first_readable, pack_samples, sample_grid
 from styletransfer.training_log import LossLog
@@ -42,6 +50,7 @@ from styletransfer.training_setup import (
     required,
 )
 from styletransfer.training_state import read_progress, write_checkpoint
+from styletransfer.updates import Updates
 
 TARGET_PAINTINGS = 64  # of a style, for its mean Gram matrices
 SAMPLE_PHOTOS = 4
@@ -63,11 +72,12 @@ class Trainer:
         required(config.style, "--style NAME=SOURCE")
         self.paintings = {checked_style(name): load_source(source) for name, source in config.style_sources.items()}
         self.resume_from = find_checkpoint(config, self.checkpoints)
-        self.step = 0
+        self.step = self.saved = 0
         set_seed(config.seed)
         self.sample_photos = self._pick_sample_photos()
         self.crops = self._build_crops()
         self._build_networks()
+        self._build_pools()
         self._build_objective()
         if self.resume_from:
             self._load_checkpoint(self.resume_from)
@@ -75,36 +85,50 @@ class Trainer:
     # ---- building -------------------------------------------------------------------------------------------------
 
     def _build_networks(self) -> None:
-        config = self.config
-        generator = Generator(styles=config.style_titles, channels=config.channels, blocks=config.blocks)
+        config, accelerator = self.config, self.accelerator
+        networks = build_networks(config)
         if config.initialize_from:
-            initialize(generator, load_pack(config.initialize_from))
-        discriminator = Discriminator(
-            len(self.paintings), config.discriminator_channels, config.discriminator_scales, config.spectral_norm
-        )
-        generator_optimizer = adam(generator, config.learning_rate)
-        discriminator_optimizer = adam(discriminator, config.discriminator_learning_rate)
+            initialize(networks.generator, load_pack(config.initialize_from))
+        optimizers = [
+            adam(networks.players, config.learning_rate),
+            adam(networks.judges, config.discriminator_learning_rate),
+        ]
         # Not prepared by Accelerate, which would step them once per process: one step is one optimizer update.
-        self.schedulers = [build_scheduler(config, o) for o in (generator_optimizer, discriminator_optimizer)]
-        self.ema = EMAModel(generator.parameters(), decay=config.ema_decay)
-        self.generator, self.discriminator, self.generator_optimizer, self.discriminator_optimizer = (
-            self.accelerator.prepare(
-                generator.to(memory_format=torch.channels_last),
-                discriminator.to(memory_format=torch.channels_last),
-                generator_optimizer,
-                discriminator_optimizer,
+        self.schedulers = [build_scheduler(config, optimizer) for optimizer in optimizers]
+        self.ema = EMAModel(networks.generator.parameters(), decay=config.ema_decay)
+        *wrapped, first, second = accelerator.prepare(*networks.all, *optimizers)
+        self.networks = networks.map(dict(zip(networks.all, wrapped, strict=True)).__getitem__)
+        self.bare = self.networks.map(accelerator.unwrap_model)
+        sides = [(self.networks.players, first), (self.networks.judges, second)]
+        self.updates = Updates(accelerator, sides, config.max_gradient_norm)
+        self.ema.to(accelerator.device)
+        accelerator.register_for_checkpointing(*self.schedulers, self.ema)
+
+    def _build_pools(self) -> None:
+        """The pictures that discriminators see again; each process keeps its own in the checkpoint."""
+        config, rank = self.config, self.accelerator.process_index
+        self.passes = 0  # of the current step
+        own = [
+            self._first_slot(number) + i
+            for number in range(config.gradient_accumulation_steps)
+            for i in range(config.batch_size)
+        ]
+        sorts = ("painting", "photo") if config.pool_size else ()
+        self.pools = {sort: SlotPools(config.pool_size, self._samples_per_step(), own, config.seed) for sort in sorts}
+        if self.pools:
+            self.accelerator.register_save_state_pre_hook(
+                lambda models, weights, folder: save_pools(Path(folder), rank, self.pools)
             )
-        )
-        self.ema.to(self.accelerator.device)
-        self.accelerator.register_for_checkpointing(*self.schedulers, self.ema)
+            self.accelerator.register_load_state_pre_hook(
+                lambda models, folder: load_pools(Path(folder), self.pools, self.accelerator.device)
+            )
 
     def _build_objective(self) -> None:
         config, device = self.config, self.accelerator.device
-        features = style_network(config).to(device)
-        per_style = []
-        for dataset in self.paintings.values():
+        features, per_style = style_network(config), []
+        for dataset in self.paintings.values() if features else ():
             paintings = (p.to(device) for p in load_paintings(dataset, config.painting_size, TARGET_PAINTINGS))
-            per_style.append(mean_grams(features, paintings, len(config.style_layers), config.style_octaves))
+            per_style.append(mean_grams(features.to(device), paintings, len(config.style_layers), config.style_octaves))
         grams = [torch.stack(per_layer) for per_layer in zip(*per_style, strict=True)]
         self.objective = Objective(config, features, grams).to(device)
 
@@ -117,7 +141,7 @@ class Trainer:
         sums: dict[str, Tensor] = {}
         with self._progress_bar() as bar:
             for batch in self._batches():
-                with self.accelerator.accumulate(self.generator, self.discriminator):
+                with self.accelerator.accumulate(*self.networks.all):
                     terms = self.train_step(batch)
                 self._report_skipped(batch.skipped)
                 share = 1 / config.gradient_accumulation_steps
@@ -129,7 +153,7 @@ class Trainer:
                         log.write(self.step, sums, learning_rate=self.schedulers[0].get_last_lr()[0])
                     self._after_step()
                     sums = {}
-        if self.step and (not list_checkpoints(self.checkpoints) or self.step % config.checkpoint_every):
+        if self.step and self.saved != self.step:
             self.save_checkpoint()
         pack = self.save_pack()
         self._training_ended(pack)
@@ -140,69 +164,53 @@ class Trainer:
         return tqdm(total=self.config.steps, initial=self.step, unit="step", disable=hidden)
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """One forward and backward pass of both networks; returns the losses by name."""
-        fake_painting = self.generator(batch.photo, batch.style_weights)
-        batch, fake_painting = self._without_rim(batch, fake_painting)
-
-        penalize = self.config.r1_weight > 0 and self.step % self.config.r1_every == 0
-        terms = discriminator_terms(self.config, self.discriminator, batch, fake_painting.detach(), penalize)
-        self._check_finite(terms)
-        self.accelerator.backward(sum(terms.values()))
-
-        with _frozen(self._bare(self.discriminator)):
-            generator_terms = self._generator_terms(batch, fake_painting)
-            self._check_finite(generator_terms)
-            self.accelerator.backward(sum(generator_terms.values()))
-        # Both at the end, so that every pass accumulated into a step meets the same discriminator.
-        self._update(self.discriminator, self.discriminator_optimizer)
-        self._update(self.generator, self.generator_optimizer)
-
+        """One forward and backward pass of all networks; returns the losses by name."""
+        scene = play(self.networks, batch)
+        judged = self._judge(scene.inside(self.config.loss_margin))
+        self.updates.backward(judged)
+        with self.accelerator.autocast():
+            inner = scene.inside(self.config.loss_margin)
+            terms = self.objective(inner.fake_painting, inner.batch.photo, batch.style_weights)
+            terms |= generator_terms(self.config, self.networks, self.bare, scene, self.step)
+        self.updates.backward(terms)
+        self.updates.apply(self.step + 1, self._kept())
+        self.passes += 1
         if self.accelerator.sync_gradients:
+            self.passes = 0
             for scheduler in self.schedulers:
                 scheduler.step()
-            self.ema.step(self._bare(self.generator).parameters())
-        return terms | generator_terms
+            self.ema.step(self.bare.generator.parameters())
+        return judged | terms
 
-    def _without_rim(self, batch: Batch, fake_painting: Tensor) -> tuple[Batch, Tensor]:
-        """What the losses look at: far enough inside that the crop's own border cannot be painted for them."""
-        inside = slice(self.config.loss_margin, self.config.crop_size - self.config.loss_margin)
-        photo, painting, fake_painting = (x[..., inside, inside] for x in (batch.photo, batch.painting, fake_painting))
-        return batch._replace(photo=photo, painting=painting), fake_painting
-
-    def _generator_terms(self, batch: Batch, fake_painting: Tensor) -> dict[str, Tensor]:
-        """The objective, and fooling the discriminator."""
-        config = self.config
-        with self.accelerator.autocast():
-            terms = self.objective(fake_painting, batch.photo, batch.style_weights)
-        if config.adversarial_weight:
-            # The bare module: with its parameters frozen, the distributed wrapper would wait for their gradients.
-            seen = augment(fake_painting, batch.augmentation[:, 1])
-            fake_logits = self._bare(self.discriminator)(seen, batch.style_weights)
-            terms["adversarial"] = config.adversarial_weight * losses.generator_loss(fake_logits, config.adversarial)
-        if config.identity_weight:
-            same = self.generator(batch.painting.detach(), batch.style_weights)
-            terms["identity"] = config.identity_weight * losses.l1_loss(same, batch.painting)
+    def _judge(self, inner: Scene) -> dict[str, Tensor]:
+        """What the discriminators are asked for, the pictures of earlier steps among those of this one."""
+        config, networks, batch = self.config, self.networks, inner.batch
+        penalize = config.r1_weight > 0 and self.step % config.r1_every == 0
+        fake, styles = self._from_pool("painting", inner.fake_painting, batch.style_weights)
+        terms = discriminator_terms(config, networks.discriminator, batch, fake, penalize, styles)
+        if networks.photo_discriminator:
+            batch = as_photos(batch)
+            fake, styles = self._from_pool("photo", inner.fake_photo, batch.style_weights)
+            of_photos = discriminator_terms(config, networks.photo_discriminator, batch, fake, penalize, styles)
+            terms |= {f"{name}_photo": value for name, value in of_photos.items()}
         return terms
 
-    def _update(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        if self.accelerator.sync_gradients:
-            self.accelerator.unscale_gradients(optimizer)  # clip_grad_norm_ of Accelerate would unscale both networks
-            nn.utils.clip_grad_norm_(network.parameters(), self.config.max_gradient_norm)
-        optimizer.step()
-        optimizer.zero_grad()  # after the step, not before the pass: it must not clear what is being accumulated
+    def _from_pool(self, sort: str, fake: Tensor, style_weights: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.pools:
+            return fake.detach(), style_weights
+        return self.pools[sort].exchange(fake.detach(), style_weights, self._first_slot(self.passes), self.step)
 
-    def _check_finite(self, terms: Mapping[str, Tensor]) -> None:
-        bad = [name for name, value in terms.items() if not value.isfinite()]
-        if bad:
-            whole = list_checkpoints(self.checkpoints)
-            last = f"the last good checkpoint is {whole[-1]}" if whole else "there is no checkpoint yet"
-            raise TrainingError(
-                f"The loss {bad[0]} is no number any more at step {self.step + 1}; {last}: "
-                "continue from there with a lower learning rate."
-            )
+    def _first_slot(self, number: int) -> int:
+        """Where pass `number` of a step stands, in this process, among the pictures of that step."""
+        return self.config.batch_size * (number * self.accelerator.num_processes + self.accelerator.process_index)
+
+    def _kept(self) -> str:
+        whole = list_checkpoints(self.checkpoints)
+        return f"the last good checkpoint is {whole[-1]}" if whole else "there is no checkpoint yet"
 
     def _after_step(self) -> None:
-        if self.step % self.config.checkpoint_every == 0:
+        # Weights that give no numbers may be spoilt: what was kept before them stays.
+        if self.step % self.config.checkpoint_every == 0 and not self.updates.left_out:
             self.save_checkpoint()
         if self.step % self.config.sample_every == 0:
             self._save_samples()
@@ -263,6 +271,7 @@ class Trainer:
         path = write_checkpoint(
             self.accelerator, self.checkpoints, self.step, config_to_dict(config), config.keep_checkpoints
         )
+        self.saved = self.step
         self._checkpoint_written(path)
 
     def _checkpoint_written(self, path: Path) -> None:
@@ -277,7 +286,7 @@ class Trainer:
         check_same_networks(progress["config"], config_to_dict(self.config), path)
         self.accelerator.load_state(str(path))
         self.ema.to(self.accelerator.device)
-        self.step = progress["step"]
+        self.step = self.saved = progress["step"]
 
     def save_pack(self) -> Path:
         """Write the averaged generator as a style pack, main process only; returns its folder."""
@@ -289,7 +298,7 @@ class Trainer:
         return pack
 
     def _averaged(self) -> Generator:
-        bare = self._bare(self.generator)
+        bare = self.bare.generator
         averaged = Generator(**{name: bare.config[name] for name in ("styles", "channels", "blocks")})
         self.ema.copy_to(averaged.parameters())
         return averaged.eval().requires_grad_(False)
@@ -310,19 +319,6 @@ class Trainer:
         rows = load_source(source) if source else self.photos[0]
         paths = [row["image"]["path"] for row in rows.select(range(min(8 * SAMPLE_PHOTOS, len(rows))))]
         return first_readable(paths, SAMPLE_PHOTOS)
-
-    def _bare(self, network: nn.Module) -> nn.Module:
-        return self.accelerator.unwrap_model(network)
-
-
-@contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
-    """The generator's backward pass must leave no gradient in the discriminator."""
-    network.requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.requires_grad_(True)
 
 
 def main(argv: Sequence[str]) -> int:
