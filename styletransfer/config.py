@@ -27,10 +27,17 @@ def _flag(default: Any, help: str, choices: Sequence[str] | None = None) -> Any:
 class TrainingConfig:
     """A training run. Sizes in pixels, `*_every` in steps, weights multiply losses."""
 
-    photos: tuple[str, ...] = _flag((), "source of photos: a folder or one picture; repeat for more")
-    style: tuple[str, ...] = _flag((), "NAME=SOURCE: paintings of a style, a folder or one picture; repeat for more")
+    photos: tuple[str, ...] = _flag(
+        (),
+        "source of photos: a folder, one picture, or on the Hub org/name[@revision][:split][:column][:label=value]; "
+        "repeat for more",
+    )
+    style: tuple[str, ...] = _flag((), "NAME=SOURCE: paintings of a style, a source as above; repeat for more")
     title: tuple[str, ...] = _flag((), "NAME=TITLE: how a style is shown to people; repeat for more")
     note: tuple[str, ...] = _flag((), "NAME=TEXT: painter, source and licence of a style's paintings, for the card")
+    streaming: bool = _flag(False, "read sources on the Hub while training, instead of downloading them first")
+    shuffle_buffer: int = _flag(256, "pictures of a stream that are shuffled together; twice as many are in memory")
+    stream_patience: int = _flag(600, "seconds that a stream which breaks off is tried again")
     output_dir: str = _flag("runs/styletransfer", "folder of checkpoints, samples, logs and the pack")
     license: str = _flag("mit", "licence of the pack, for its card")
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -14,13 +15,13 @@ from accelerate.utils import set_seed
 from diffusers.training_utils import EMAModel
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from styletransfer.batches import Batches, rows_of
 from styletransfer.checkpoints import list_checkpoints
 from styletransfer.config import TrainingConfig, config_to_dict, parse_config
-from styletransfer.data import Batch, PairedCrops, StepSampler, collate, load_paintings, load_source
-from styletransfer.errors import InputError, TrainingError
+from styletransfer.data import Batch, load_paintings
+from styletransfer.errors import InputError, StreamError, TrainingError
 from styletransfer.generator import Generator
 from styletransfer.images import save_picture
 from styletransfer.networks import build_networks
@@ -38,18 +39,23 @@ from styletransfer.packs import load_pack, save_pack
 from styletransfer.picture_pool import SlotPools, load_pools, save_pools
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.samples import first_readable, pack_samples, sample_grid
+from styletransfer.sources import Source, load_source
 from styletransfer.training_log import LossLog
 from styletransfer.training_setup import (
+    SCRIPT,
     adam,
     build_accelerator,
     build_scheduler,
     check_same_networks,
     checked_style,
+    checkpoint_folder,
     find_checkpoint,
+    how_to_resume,
     initialize,
+    or_monet,
     required,
 )
-from styletransfer.training_state import read_progress, write_checkpoint
+from styletransfer.training_state import read_position, read_progress, write_checkpoint
 from styletransfer.updates import Updates
 
 TARGET_PAINTINGS = 64  # of a style, for its mean Gram matrices
@@ -68,14 +74,14 @@ class Trainer:
         self.config = config
         self.output = Path(config.output_dir)
         self.accelerator = build_accelerator(config)
-        self.photos = [load_source(source) for source in required(config.photos, "--photos SOURCE")]
+        self.photos = [self._source(source) for source in required(config.photos, "--photos SOURCE")]
         required(config.style, "--style NAME=SOURCE")
-        self.paintings = {checked_style(name): load_source(source) for name, source in config.style_sources.items()}
+        self.paintings = {checked_style(name): self._source(source) for name, source in config.style_sources.items()}
         self.resume_from = find_checkpoint(config, self.checkpoints)
         self.step = self.saved = 0
         set_seed(config.seed)
         self.sample_photos = self._pick_sample_photos()
-        self.crops = self._build_crops()
+        self.batches = Batches(self.accelerator, config, self.photos, self.paintings)
         self._build_networks()
         self._build_pools()
         self._build_objective()
@@ -108,13 +114,11 @@ class Trainer:
         """The pictures that discriminators see again; each process keeps its own in the checkpoint."""
         config, rank = self.config, self.accelerator.process_index
         self.passes = 0  # of the current step
-        own = [
-            self._first_slot(number) + i
-            for number in range(config.gradient_accumulation_steps)
-            for i in range(config.batch_size)
-        ]
+        passes = config.gradient_accumulation_steps
+        own = [slot for number in range(passes) for slot in self._slots(number)]
+        slots = len(own) * self.accelerator.num_processes
         sorts = ("painting", "photo") if config.pool_size else ()
-        self.pools = {sort: SlotPools(config.pool_size, self._samples_per_step(), own, config.seed) for sort in sorts}
+        self.pools = {sort: SlotPools(config.pool_size, slots, own, config.seed) for sort in sorts}
         if self.pools:
             self.accelerator.register_save_state_pre_hook(
                 lambda models, weights, folder: save_pools(Path(folder), rank, self.pools)
@@ -126,8 +130,8 @@ class Trainer:
     def _build_objective(self) -> None:
         config, device = self.config, self.accelerator.device
         features, per_style = style_network(config), []
-        for dataset in self.paintings.values() if features else ():
-            paintings = (p.to(device) for p in load_paintings(dataset, config.painting_size, TARGET_PAINTINGS))
+        for name in self.paintings if features else ():
+            paintings = (painting.to(device) for painting in self._some_paintings(name, TARGET_PAINTINGS))
             per_style.append(mean_grams(features.to(device), paintings, len(config.style_layers), config.style_octaves))
         grams = [torch.stack(per_layer) for per_layer in zip(*per_style, strict=True)]
         self.objective = Objective(config, features, grams).to(device)
@@ -140,7 +144,7 @@ class Trainer:
         log = LossLog(self.accelerator, self.output, config_to_dict(config), first_step=self.step)
         sums: dict[str, Tensor] = {}
         with self._progress_bar() as bar:
-            for batch in self._batches():
+            for batch in self.batches.after(self.step):
                 with self.accelerator.accumulate(*self.networks.all):
                     terms = self.train_step(batch)
                 self._report_skipped(batch.skipped)
@@ -198,11 +202,13 @@ class Trainer:
     def _from_pool(self, sort: str, fake: Tensor, style_weights: Tensor) -> tuple[Tensor, Tensor]:
         if not self.pools:
             return fake.detach(), style_weights
-        return self.pools[sort].exchange(fake.detach(), style_weights, self._first_slot(self.passes), self.step)
+        return self.pools[sort].exchange(fake.detach(), style_weights, self._slots(self.passes)[0], self.step)
 
-    def _first_slot(self, number: int) -> int:
+    def _slots(self, number: int) -> range:
         """Where pass `number` of a step stands, in this process, among the pictures of that step."""
-        return self.config.batch_size * (number * self.accelerator.num_processes + self.accelerator.process_index)
+        size = self.config.batch_size
+        first = size * (number * self.accelerator.num_processes + self.accelerator.process_index)
+        return range(first, first + size)
 
     def _kept(self) -> str:
         whole = list_checkpoints(self.checkpoints)
@@ -217,35 +223,14 @@ class Trainer:
 
     # ---- data -----------------------------------------------------------------------------------------------------
 
-    def _build_crops(self) -> PairedCrops:
+    def _some_paintings(self, style: str, limit: int) -> Iterator[Tensor]:
+        """At most so many whole paintings of a style (1, 3, H, W)."""
         config = self.config
-        return PairedCrops(
-            self.photos,
-            self.paintings,
-            crop_size=config.crop_size,
-            photo_scale=config.photo_scale,
-            painting_size=config.painting_size,
-            seed=config.seed,
-            length=config.steps * self._samples_per_step(),
-        )
+        rows = rows_of(f'the paintings of "{style}"', self.paintings[style], config.stream_patience)
+        return load_paintings(rows, config.painting_size, limit)
 
-    def _samples_per_step(self) -> int:
-        config = self.config
-        return config.batch_size * self.accelerator.num_processes * config.gradient_accumulation_steps
-
-    def _batches(self) -> Iterator[Batch]:
-        """Batches from the current step on: sample numbers alone decide what is in them."""
-        config = self.config
-        sampler = StepSampler(self.step * self._samples_per_step(), len(self.crops))
-        loader = DataLoader(
-            self.crops,
-            config.batch_size,
-            sampler=sampler,
-            collate_fn=collate,
-            num_workers=config.workers,
-            drop_last=True,
-        )
-        return iter(self.accelerator.prepare_data_loader(loader))
+    def _source(self, source: str) -> Source:
+        return load_source(source, self.config.streaming)
 
     def _report_skipped(self, skipped: list[str]) -> None:
         for file in skipped:
@@ -263,13 +248,18 @@ class Trainer:
     @property
     def checkpoints(self) -> Path:
         """Folder of this run's checkpoints."""
-        return self.output / "checkpoints"
+        return checkpoint_folder(self.config)
 
     def save_checkpoint(self) -> None:
         """Write everything that `--resume` needs, whole or not at all, and prune old ones."""
         config = self.config
         path = write_checkpoint(
-            self.accelerator, self.checkpoints, self.step, config_to_dict(config), config.keep_checkpoints
+            self.accelerator,
+            self.checkpoints,
+            self.step,
+            config_to_dict(config),
+            keep=config.keep_checkpoints,
+            position=self.batches.position,
         )
         self.saved = self.step
         self._checkpoint_written(path)
@@ -287,6 +277,8 @@ class Trainer:
         self.accelerator.load_state(str(path))
         self.ema.to(self.accelerator.device)
         self.step = self.saved = progress["step"]
+        if self.batches.streamed:
+            self.batches.position = read_position(path, self.accelerator)
 
     def save_pack(self) -> Path:
         """Write the averaged generator as a style pack, main process only; returns its folder."""
@@ -316,20 +308,21 @@ class Trainer:
     def _pick_sample_photos(self) -> list[Image.Image]:
         """The photos of the grids: always the same ones."""
         source = self.config.sample_photos
-        rows = load_source(source) if source else self.photos[0]
-        paths = [row["image"]["path"] for row in rows.select(range(min(8 * SAMPLE_PHOTOS, len(rows))))]
-        return first_readable(paths, SAMPLE_PHOTOS)
+        rows = rows_of("the photos", self._source(source) if source else self.photos[0], self.config.stream_patience)
+        return first_readable(islice(rows, 8 * SAMPLE_PHOTOS), SAMPLE_PHOTOS)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run a training from flags; returns the exit code: 2 for input that cannot be used, 1 when training broke off."""
     debug = "--debug" in argv
     try:
-        pack = Trainer(parse_config(argv, prog="train_accelerate.py")).train()
+        config = or_monet(parse_config(argv, prog=SCRIPT))
+        pack = Trainer(config).train()
     except (InputError, TrainingError) as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        way = f"; {how_to_resume(argv, config)}" if isinstance(error, StreamError) else ""
+        print(f"error: {error}{way}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     if int(os.environ.get("RANK", 0)) == 0:
         print(f"pack: {pack}")

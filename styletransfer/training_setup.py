@@ -1,7 +1,10 @@
 """What stands before the first step: the accelerator, optimizers, schedules, and the checks of what a run was given."""
 
+import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,9 @@ from styletransfer.config import TrainingConfig
 from styletransfer.errors import InputError
 from styletransfer.generator import Generator
 from styletransfer.packs import is_style_name
+
+SCRIPT = "train_accelerate.py"
+MONET_DATASET = "huggan/monet2photo"  # imageA: paintings by Monet, imageB: photos
 
 # Settings that a checkpoint's tensors depend on; the others may change when a run is continued.
 SHAPES = ("channels", "blocks", "discriminator_channels", "discriminator_scales", "spectral_norm")
@@ -79,6 +85,37 @@ def build_scheduler(config: TrainingConfig, optimizer: torch.optim.Optimizer) ->
         raise InputError(
             f"--schedule {config.schedule} is none that can be used here: try cosine or linear."
         ) from error
+
+
+def or_monet(config: TrainingConfig) -> TrainingConfig:
+    """The config; without any source it is to train Monet, which is said before anything is fetched."""
+    if config.photos or config.style:
+        return config
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(f"No source is given: training Monet on {MONET_DATASET}, into {config.output_dir}.", flush=True)
+    return replace(
+        config,
+        photos=(f"{MONET_DATASET}:train:imageB",),
+        style=(f"monet={MONET_DATASET}:train:imageA",),
+        title=config.title or ("monet=Claude Monet",),
+        note=config.note or (f"monet=Paintings by Claude Monet, from {MONET_DATASET}",),
+    )
+
+
+def checkpoint_folder(config: TrainingConfig) -> Path:
+    """Folder of a run's checkpoints."""
+    return Path(config.output_dir, "checkpoints")
+
+
+def how_to_resume(argv: Sequence[str], config: TrainingConfig) -> str:
+    """What is kept of a run that broke off through no fault of its own, and the command that continues it."""
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    launch = "accelerate launch" + (f" --num_processes {processes}" if processes > 1 else "")
+    again = f"{launch} {SCRIPT} {shlex.join(word for word in argv if word != '--resume')}".strip()
+    whole = list_checkpoints(checkpoint_folder(config))
+    if not whole:
+        return f"there is no checkpoint yet; start again later with: {again}"
+    return f"{whole[-1]} is whole; go on from it with: {again} --resume"
 
 
 def required(sources: Sequence[str], flag: str) -> Sequence[str]:

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from tqdm import tqdm
 
 from styletransfer.checkpoints import checkpoint_path, list_checkpoints, prune
 from styletransfer.errors import InputError
 from styletransfer.folders import commit, partial_path, why_unwritten
 
 PROGRESS = "progress.json"
+POSITION = "stream-{rank}.json"
 
 
-def write_checkpoint(accelerator: Accelerator, folder: Path, step: int, config: Mapping[str, Any], keep: int) -> Path:
+def write_checkpoint(
+    accelerator: Accelerator, folder: Path, step: int, config: Mapping[str, Any], *, keep: int, position: str = ""
+) -> Path:
     """Write everything that `--resume` needs, and prune all but the newest `keep`; every process must call it.
 
     Args:
@@ -24,6 +28,7 @@ def write_checkpoint(accelerator: Accelerator, folder: Path, step: int, config: 
         step: optimizer updates done.
         config: the settings, as plain values.
         keep: so many checkpoints stay.
+        position: where the streams of this process go on; empty without any.
 
     Returns:
         The folder of the new checkpoint.
@@ -38,6 +43,8 @@ def write_checkpoint(accelerator: Accelerator, folder: Path, step: int, config: 
     accelerator.wait_for_everyone()
     try:
         accelerator.save_state(str(partial))
+        if position:
+            (partial / POSITION.format(rank=accelerator.process_index)).write_text(position, encoding="utf-8")
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             progress = {"step": step, "processes": accelerator.num_processes, "config": dict(config)}
@@ -56,3 +63,14 @@ def write_checkpoint(accelerator: Accelerator, folder: Path, step: int, config: 
 def read_progress(path: Path) -> dict[str, Any]:
     """What a checkpoint says of itself: "step", "processes" and "config"."""
     return json.loads((path / PROGRESS).read_text(encoding="utf-8"))
+
+
+def read_position(path: Path, accelerator: Accelerator) -> str:
+    """Where the streams of this process go on; empty where other streams, or other processes, wrote the checkpoint."""
+    files = sorted(path.glob(POSITION.format(rank="*")))
+    if len(files) != accelerator.num_processes:
+        if accelerator.is_main_process:
+            read = f"was streamed by {len(files)} processes" if files else "was not streamed"
+            tqdm.write(f"{path} {read}: the streams begin a new pass")
+        return ""
+    return (path / POSITION.format(rank=accelerator.process_index)).read_text(encoding="utf-8")

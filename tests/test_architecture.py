@@ -18,9 +18,10 @@ LEVELS = (
     {"errors", "folders", "colors", "presets"},
     {"images", "losses", "checkpoints", "picture_pool"},
     {"generator", "discriminator", "patch_head", "features"},
-    {"packs", "config", "metrics"},
-    {"pipeline", "data", "networks"},
-    {"objective", "updates", "samples", "training_setup", "training_log", "training_state", "hub", "video", "__init__"},
+    {"packs", "config", "metrics", "crops"},
+    {"pipeline", "data", "networks", "sources", "streaming"},
+    {"objective", "updates", "samples", "batches", "training_setup", "training_log", "training_state"}
+    | {"hub", "video", "__init__"},
     {"training", "evaluation", "demo", "cli"},
     {"__main__"},
 )
