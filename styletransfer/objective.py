@@ -4,8 +4,9 @@ A loss whose weight is zero costs nothing and builds nothing; presets.py holds t
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,8 @@ from styletransfer.errors import InputError
 from styletransfer.features import Features
 from styletransfer.networks import Networks
 from styletransfer.patch_head import choose_places
+
+TARGET_PAINTINGS = 64  # of a style, for its mean Gram matrices
 
 
 class Objective(nn.Module):
@@ -86,6 +89,20 @@ class Objective(nn.Module):
         with torch.no_grad():
             photo_features = network(photo)[start:]
         return distance(features[start:] if self.shared else network(fake_painting), photo_features)
+
+
+def build_objective(
+    config: TrainingConfig,
+    paintings: Callable[[str, int], Iterable[Tensor]],  # of a style, at most so many: (1, 3, H, W) in [-1, 1]
+    device: torch.device,
+) -> Objective:
+    """The objective of a config, its target taken from the paintings of each style."""
+    features, per_style = style_network(config), []
+    for style in config.style_sources if features else ():
+        some = (painting.to(device) for painting in paintings(style, TARGET_PAINTINGS))
+        per_style.append(mean_grams(features.to(device), some, len(config.style_layers), config.style_octaves))
+    grams = [torch.stack(per_layer) for per_layer in zip(*per_style, strict=True)]
+    return Objective(config, features, grams).to(device)
 
 
 class Scene(NamedTuple):
@@ -237,6 +254,43 @@ def frozen(networks: Iterable[nn.Module]) -> Iterator[None]:
     finally:
         for network in networks:
             network.requires_grad_(True)
+
+
+def yardstick_config(config: TrainingConfig) -> TrainingConfig:
+    """The settings of an `Objective` that means the same at every step, to compare the averages of a run by.
+
+    The run's own where it measures style and content in fixed networks. Where all networks learn, the losses of one
+    step cannot be compared with those of another: then style and content in random filters (Ustyuzhaninov 2016).
+    """
+    if config.style_loss_weight or config.content_loss_weight:
+        return config
+    filters = {"network": "squeezenet1_1", "network_weights": "random"}
+    fixed = {f"{what}_{name}": value for what in ("style", "content") for name, value in filters.items()}
+    layers = {"style_layers": ("relu1", "fire2", "fire3"), "content_layers": ("fire5",)}
+    return replace(config, **fixed, **layers, style_loss_weight=10.0, content_loss_weight=1.0)
+
+
+@torch.no_grad()
+def score(objective: Objective, photos: Sequence[Tensor], painted: Sequence[Sequence[Tensor]]) -> float:
+    """Sum of an objective's losses, the mean over styles and photos: less is better.
+
+    Args:
+        objective: of `yardstick_config`.
+        photos: (1, 3, H, W) in [-1, 1]; those too small for the objective are left out.
+        painted: for each style, in order, the paintings of the photos, of their sizes.
+
+    Returns:
+        NaN where every photo is too small.
+    """
+    config, totals = objective.config, []
+    least = max(64, 16 * config.style_patches << (config.style_octaves - 1))
+    for row, pictures in zip(torch.eye(len(painted), device=photos[0].device), painted, strict=True):
+        for photo, painting in zip(photos, pictures, strict=True):
+            height, width = (side // 16 * 16 for side in photo.shape[-2:])
+            if min(height, width) >= least:
+                inside = (..., slice(height), slice(width))
+                totals.append(sum(objective(painting[inside], photo[inside], row[None]).values()))
+    return torch.stack(totals).mean().item() if totals else math.nan
 
 
 def style_network(config: TrainingConfig) -> Features | None:

@@ -10,7 +10,6 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-import torch
 from accelerate.utils import set_seed
 from diffusers.training_utils import EMAModel
 from PIL import Image
@@ -23,22 +22,19 @@ from styletransfer.config import TrainingConfig, config_to_dict, parse_config
 from styletransfer.data import Batch, load_paintings
 from styletransfer.errors import InputError, StreamError, TrainingError
 from styletransfer.generator import Generator
-from styletransfer.images import save_picture
 from styletransfer.networks import build_networks
 from styletransfer.objective import (
-    Objective,
     Scene,
     as_photos,
+    build_objective,
     discriminator_terms,
     generator_terms,
-    mean_grams,
     play,
-    style_network,
 )
 from styletransfer.packs import load_pack, save_pack
 from styletransfer.picture_pool import SlotPools, load_pools, save_pools
 from styletransfer.pipeline import StyleTransferPipeline
-from styletransfer.samples import first_readable, pack_samples, sample_grid
+from styletransfer.samples import first_readable, pack_samples
 from styletransfer.sources import Source, load_source
 from styletransfer.training_log import LossLog
 from styletransfer.training_setup import (
@@ -57,8 +53,8 @@ from styletransfer.training_setup import (
 )
 from styletransfer.training_state import read_position, read_progress, write_checkpoint
 from styletransfer.updates import Updates
+from styletransfer.watch import Watch
 
-TARGET_PAINTINGS = 64  # of a style, for its mean Gram matrices
 SAMPLE_PHOTOS = 4
 
 
@@ -84,7 +80,9 @@ class Trainer:
         self.batches = Batches(self.accelerator, config, self.photos, self.paintings)
         self._build_networks()
         self._build_pools()
-        self._build_objective()
+        device = self.accelerator.device
+        self.objective = build_objective(config, self._some_paintings, device)
+        self.watch = Watch(config, self.sample_photos, self._some_paintings, self.objective, device)
         if self.resume_from:
             self._load_checkpoint(self.resume_from)
 
@@ -112,29 +110,26 @@ class Trainer:
 
     def _build_pools(self) -> None:
         """The pictures that discriminators see again; each process keeps its own in the checkpoint."""
-        config, rank = self.config, self.accelerator.process_index
+        config = self.config
         self.passes = 0  # of the current step
         passes = config.gradient_accumulation_steps
         own = [slot for number in range(passes) for slot in self._slots(number)]
         slots = len(own) * self.accelerator.num_processes
         sorts = ("painting", "photo") if config.pool_size else ()
         self.pools = {sort: SlotPools(config.pool_size, slots, own, config.seed) for sort in sorts}
-        if self.pools:
-            self.accelerator.register_save_state_pre_hook(
-                lambda models, weights, folder: save_pools(Path(folder), rank, self.pools)
-            )
-            self.accelerator.register_load_state_pre_hook(
-                lambda models, folder: load_pools(Path(folder), self.pools, self.accelerator.device)
-            )
+        self.accelerator.register_save_state_pre_hook(lambda models, weights, folder: self._save_state(Path(folder)))
+        self.accelerator.register_load_state_pre_hook(lambda models, folder: self._load_state(Path(folder)))
 
-    def _build_objective(self) -> None:
-        config, device = self.config, self.accelerator.device
-        features, per_style = style_network(config), []
-        for name in self.paintings if features else ():
-            paintings = (painting.to(device) for painting in self._some_paintings(name, TARGET_PAINTINGS))
-            per_style.append(mean_grams(features.to(device), paintings, len(config.style_layers), config.style_octaves))
-        grams = [torch.stack(per_layer) for per_layer in zip(*per_style, strict=True)]
-        self.objective = Objective(config, features, grams).to(device)
+    def _save_state(self, folder: Path) -> None:
+        """Called in every process: what Accelerate does not know of."""
+        if self.pools:
+            save_pools(folder, self.accelerator.process_index, self.pools)
+        if self.accelerator.is_main_process:
+            self.watch.best.save(folder)
+
+    def _load_state(self, folder: Path) -> None:
+        load_pools(folder, self.pools, self.accelerator.device)
+        self.watch.best.load(folder)
 
     # ---- the loop -------------------------------------------------------------------------------------------------
 
@@ -154,7 +149,9 @@ class Trainer:
                     self.step += 1
                     bar.update()
                     if self.step % config.log_every == 0 or self.step == config.steps:
-                        log.write(self.step, sums, learning_rate=self.schedulers[0].get_last_lr()[0])
+                        line = log.write(self.step, sums, learning_rate=self.schedulers[0].get_last_lr()[0])
+                        if self.accelerator.is_main_process:
+                            self.watch.losses(self.step, line)
                     self._after_step()
                     sums = {}
         if self.step and self.saved != self.step:
@@ -215,11 +212,13 @@ class Trainer:
         return f"the last good checkpoint is {whole[-1]}" if whole else "there is no checkpoint yet"
 
     def _after_step(self) -> None:
+        config, measured = self.config, self.watch.best.scores
+        due = self.step % config.sample_every == 0 or (self.step == config.steps and measured)
+        if due and self.accelerator.is_main_process:
+            self.watch.look(self.step, self._averaged)
         # Weights that give no numbers may be spoilt: what was kept before them stays.
-        if self.step % self.config.checkpoint_every == 0 and not self.updates.left_out:
+        if self.step % config.checkpoint_every == 0 and not self.updates.left_out:
             self.save_checkpoint()
-        if self.step % self.config.sample_every == 0:
-            self._save_samples()
 
     # ---- data -----------------------------------------------------------------------------------------------------
 
@@ -281,11 +280,16 @@ class Trainer:
             self.batches.position = read_position(path, self.accelerator)
 
     def save_pack(self) -> Path:
-        """Write the averaged generator as a style pack, main process only; returns its folder."""
+        """Write the averaged generator as a style pack, main process only; returns its folder.
+
+        Where an earlier average was better, that one is beside it as pack-best.
+        """
         pack = self.output / "pack"
         if self.accelerator.is_main_process:
-            samples = pack_samples(self._pipeline(), self.sample_photos[0])
-            save_pack(pack, self._averaged(), samples=samples, recipe=config_to_dict(self.config))
+            recipe = config_to_dict(self.config)
+            pipeline = StyleTransferPipeline(self._averaged(), device=self.accelerator.device)
+            save_pack(pack, self._averaged(), samples=pack_samples(pipeline, self.sample_photos[0]), recipe=recipe)
+            self.watch.save_best(self.output / "pack-best", self.step, self._averaged, recipe)
         self.accelerator.wait_for_everyone()
         return pack
 
@@ -294,16 +298,6 @@ class Trainer:
         averaged = Generator(**{name: bare.config[name] for name in ("styles", "channels", "blocks")})
         self.ema.copy_to(averaged.parameters())
         return averaged.eval().requires_grad_(False)
-
-    def _pipeline(self) -> StyleTransferPipeline:
-        return StyleTransferPipeline(self._averaged(), device=self.accelerator.device)
-
-    def _save_samples(self) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        folder = self.output / "samples"
-        folder.mkdir(parents=True, exist_ok=True)
-        save_picture(sample_grid(self._pipeline(), self.sample_photos), folder / f"step-{self.step:08d}.png")
 
     def _pick_sample_photos(self) -> list[Image.Image]:
         """The photos of the grids: always the same ones."""

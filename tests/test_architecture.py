@@ -16,12 +16,13 @@ PROBE = Path(__file__).with_name("import_probe.py")
 # A file imports only from levels above its own line here, that is, from lower levels.
 LEVELS = (
     {"errors", "folders", "colors", "presets"},
-    {"images", "losses", "checkpoints", "picture_pool"},
-    {"generator", "discriminator", "patch_head", "features"},
+    {"images", "losses", "checkpoints", "picture_pool", "best"},
+    {"generator", "discriminator", "patch_head", "features", "detectors"},
     {"packs", "config", "metrics", "crops"},
     {"pipeline", "data", "networks", "sources", "streaming"},
     {"objective", "updates", "samples", "batches", "training_setup", "training_log", "training_state"}
     | {"hub", "video", "__init__"},
+    {"watch"},
     {"training", "evaluation", "demo", "cli"},
     {"__main__"},
 )
