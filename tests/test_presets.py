@@ -112,6 +112,22 @@ def test_a_preset_on_two_processes_gives_the_losses_of_one_and_resumes_bit_for_b
         assert differences(checkpoint(whole, 4) / name, checkpoint(again, 4) / name) == [], name
 
 
+def test_losses_of_several_presets_mix_and_resume_bit_for_bit(sources, layers_file, tmp_path):
+    """Everything at once: a fixed network, PatchNCE, cycles, a pool, spectral normalization."""
+    mixed = {"objective": "cycle", "style_loss_weight": 1, "contrastive_weight": 1, "spectral_norm": True}
+    settings = {**SMALL, **sources, **ONE_BATCH, "config": layers_file, **mixed}
+    output, again = trained(tmp_path / "whole" / "run", settings), tmp_path / "again" / "run"
+    named = {"style", "contrastive", "cycle_photo", "cycle_painting", "identity", "identity_photo", "grid"}
+    assert all(named <= line.keys() for line in loss_lines(output))
+    assert len(models(output, 4)) == 5
+    shutil.copytree(checkpoint(output, 2), checkpoint(again, 2))
+    shutil.copy(output / "losses.jsonl", again / "losses.jsonl")
+    resumed_on_one(again, settings)
+    assert_same_run(output, again, step=4)
+    for name in models(output, 4):
+        assert differences(checkpoint(output, 4) / name, checkpoint(again, 4) / name) == [], name
+
+
 # ---------------------------------------------------------------- tables
 
 
