@@ -154,15 +154,10 @@ class StreamedCrops(IterableDataset):
     def go_to(self, start: int, stop: int, position: str = "") -> None:
         """Hand out the batches of this process from number `start` to `stop` - 1.
 
-        position: of the batch before; without it the streams begin a pass, another one for another start.
+        position: of the batch before; empty: the streams begin a pass, another one for another start.
         """
         self.numbers = range(start, stop)
         positions: list[Position] = json.loads(position) if position else []
-        if positions and len(positions) != len(self.streams):
-            raise InputError(
-                f"the checkpoint has read {len(positions)} streams and there are {len(self.streams)} now: "
-                "resume with the same sources"
-            )
         for number, stream in enumerate(self.streams):
             stream.position = positions[number] if positions else Position(**{**stream.position, "turn": start})
 

@@ -49,7 +49,7 @@ class TrainingConfig:
     loss_margin: int = _flag(16, "rim of a crop that no loss looks at, so that no border is learned")
     painting_size: int = _flag(512, "long side of a painting: it sets the brush size")
     seed: int = _flag(0, "of weights, crops and augmentation")
-    workers: int = _flag(0, "processes that load pictures")
+    workers: int = _flag(0, "processes that load pictures; one at most where sources are streamed")
 
     channels: int = _flag(64, "width of the generator")
     blocks: int = _flag(8, "residual blocks of the generator")

@@ -275,7 +275,10 @@ def _sentence(hub_id: HubId, error: Exception) -> str:
             "and HF_HUB_OFFLINE keeps it from being looked for on the Hub"
         )
     if isinstance(error, ConnectionError | LocalEntryNotFoundError) or "LocalEntryNotFoundError" in text:
-        return f"the Hub does not answer for {hub_id.repo}, which is not kept from an earlier run: try again later"
+        return (
+            f"{hub_id.repo} is neither a folder nor a picture file here, nor kept from an earlier run, "
+            "and the Hub does not answer: check the name and the network, or try again later"
+        )
     if isinstance(error, HfHubHTTPError):
         return f"the Hub does not hand out {hub_id.repo} ({first_line(error)}): try again later"
     return f"{hub_id.repo} cannot be read as a dataset ({first_line(error)})"

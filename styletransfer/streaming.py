@@ -9,6 +9,7 @@ import fsspec
 import numpy as np
 from datasets.distributed import split_dataset_by_node
 from PIL import Image
+from tqdm import tqdm
 
 from .crops import LoadRow, Row, bad_file, nothing_usable
 from .errors import InputError, StreamError, first_line
@@ -57,7 +58,9 @@ class PatientRows:
                 return
             except Exception as error:  # of the network, of a file system, of a format
                 now = time.monotonic()
-                end = end or now + self.patience
+                if end is None:
+                    end = now + self.patience
+                    tqdm.write(f"{self.name}: {first_line(error)}; trying again for {self.patience:.0f} seconds")
                 if now + wait > end:
                     raise StreamError(f"{self.name} cannot be read any further ({first_line(error)})") from error
                 time.sleep(wait)

@@ -277,7 +277,7 @@ class Trainer:
         self.ema.to(self.accelerator.device)
         self.step = self.saved = progress["step"]
         if self.batches.streamed:
-            self.batches.position = read_position(path, self.accelerator)
+            self.batches.position = read_position(path, self.accelerator, config_to_dict(self.config))
 
     def save_pack(self) -> Path:
         """Write the averaged generator as a style pack, main process only; returns its folder.

@@ -15,6 +15,7 @@ from styletransfer.folders import commit, partial_path, why_unwritten
 
 PROGRESS = "progress.json"
 POSITION = "stream-{rank}.json"
+STREAM_SETTINGS = ("streaming", "photos", "style", "shuffle_buffer", "seed")  # what a position in the streams hangs on
 
 
 def write_checkpoint(
@@ -65,12 +66,14 @@ def read_progress(path: Path) -> dict[str, Any]:
     return json.loads((path / PROGRESS).read_text(encoding="utf-8"))
 
 
-def read_position(path: Path, accelerator: Accelerator) -> str:
-    """Where the streams of this process go on; empty where other streams, or other processes, wrote the checkpoint."""
-    files = sorted(path.glob(POSITION.format(rank="*")))
-    if len(files) != accelerator.num_processes:
+def read_position(path: Path, accelerator: Accelerator, config: Mapping[str, Any]) -> str:
+    """Where the streams of this process go on; empty where other processes, or other settings, wrote the checkpoint."""
+    saved = read_progress(path)["config"]
+    changed = [name for name in STREAM_SETTINGS if saved.get(name) != config[name]]
+    written = len(list(path.glob(POSITION.format(rank="*"))))
+    if changed or written != accelerator.num_processes:
+        why = f"with other {' and '.join(changed)}" if changed else f"by {written} processes"
         if accelerator.is_main_process:
-            read = f"was streamed by {len(files)} processes" if files else "was not streamed"
-            tqdm.write(f"{path} {read}: the streams begin a new pass")
+            tqdm.write(f"{path} was written {why}: the streams begin a new pass")
         return ""
     return (path / POSITION.format(rank=accelerator.process_index)).read_text(encoding="utf-8")

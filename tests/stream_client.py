@@ -1,12 +1,4 @@
-"""Streams batches in a process of its own, since HF_ENDPOINT counts when huggingface_hub is imported.
-
-    python stream_client.py '[{"photos": ["org/name"], "styles": {"x": "org/name"}, "start": 0, "stop": 4, ...}]'
-
-prints, for each, one dictionary per batch, or the sentence of an InputError.
-"""
-
-import json
-import sys
+"""Streams batches where the Hub of the tests is taken for the real one: in a process of its own."""
 
 from torch.utils.data import DataLoader
 
@@ -23,6 +15,8 @@ def levels(pictures):
 
 
 def answer(job):
+    """One dictionary per batch of {"photos": ["org/name"], "styles": {"x": "org/name"}, "start": 0, "stop": 4, ...}."""
+    job = dict(job)
     workers = job.pop("workers", 0)
     try:
         photos = [load_source(source, streaming=True) for source in job.pop("photos")]
@@ -46,7 +40,3 @@ def summary(batch):
         "skipped": batch.skipped,
         "position": batch.position,
     }
-
-
-if __name__ == "__main__":
-    print(json.dumps([answer(job) for job in json.loads(sys.argv[1])]))

@@ -203,7 +203,8 @@ def test_a_stranger_is_told_of_tokens_and_conditions(running):
 @pytest.mark.parametrize("source", ["studio/failing", "studio/never"])
 def test_a_hub_that_does_not_answer_is_a_sentence(unreachable, source):
     [answer] = unreachable[source].result()
-    assert_one_sentence(answer, f"the Hub does not answer for {source}")
+    assert_one_sentence(answer, f"{source} is neither a folder nor a picture file here")
+    assert "the Hub does not answer" in answer["error"]
 
 
 def test_offline_what_was_downloaded_is_there_and_the_rest_is_a_sentence(running, downloaded):
