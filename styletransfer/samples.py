@@ -1,6 +1,6 @@
 """Fixed photos in every style, painted by the pipeline itself: how a run shows what it has learned."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from PIL import Image
 
@@ -31,10 +31,16 @@ def first_readable(rows: Iterable[Row], count: int) -> list[Image.Image]:
     return pictures
 
 
-def sample_grid(pipeline: StyleTransferPipeline, photos: Sequence[Image.Image]) -> Image.Image:
-    """One row per photo: the photo, then its painting in every style."""
+def paint_samples(pipeline: StyleTransferPipeline, photos: Sequence[Image.Image]) -> dict[str, list[Image.Image]]:
+    """Style name -> the photos in that style, each at the size of a picture in a grid."""
     photos = [fit_long_side(photo, GRID_SIDE) for photo in photos]
-    rows = [[photo, *(pipeline(photo, style) for style in pipeline.styles)] for photo in photos]
+    return {style: [pipeline(photo, style) for photo in photos] for style in pipeline.styles}
+
+
+def sample_grid(photos: Sequence[Image.Image], painted: Mapping[str, Sequence[Image.Image]]) -> Image.Image:
+    """One row per photo: the photo, then its painting in every style, from `paint_samples`."""
+    photos = [fit_long_side(photo, GRID_SIDE) for photo in photos]
+    rows = [list(row) for row in zip(photos, *painted.values(), strict=True)]
     width, height = (max(photo.size[axis] for photo in photos) for axis in (0, 1))
     grid = Image.new("RGB", (width * len(rows[0]), height * len(rows)), "white")
     for y, row in enumerate(rows):

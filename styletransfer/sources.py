@@ -48,6 +48,13 @@ def parse_hub_id(source: str) -> HubId | None:
     return HubId(match["repo"], match["revision"], [part for part in selectors if "=" not in part], labels)
 
 
+def hub_dataset(source: str) -> str | None:
+    """`org/name` of a source that is on the Hub and not on this disk, else None."""
+    path = os.path.expanduser(source)
+    hub_id = None if os.path.exists(path) else parse_hub_id(source)
+    return hub_id.repo if hub_id else None
+
+
 def load_source(source: str, streaming: bool = False) -> Source:
     """The pictures of a folder (with its subfolders, in the order of their names), of one picture file, of the Hub.
 

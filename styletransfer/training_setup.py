@@ -32,6 +32,9 @@ MONET_DATASET = "huggan/monet2photo"  # imageA: paintings by Monet, imageB: phot
 # Settings that a checkpoint's tensors depend on; the others may change when a run is continued.
 SHAPES = ("channels", "blocks", "discriminator_channels", "discriminator_scales", "spectral_norm")
 
+CONTRASTIVE = ("contrastive_weight", "contrastive_identity_weight")
+CONTRASTIVE_SHAPES = ("contrastive_layers", "contrastive_channels")
+
 
 def build_accelerator(config: TrainingConfig) -> Accelerator:
     """The Accelerator of a run. Raises InputError where this machine cannot do what the config asks for."""
@@ -66,9 +69,10 @@ def _tracker(name: str) -> str | None:
     raise InputError(f"--tracker {name} is not installed: pip install {name}, or choose another.")
 
 
-def adam(network: nn.Module, learning_rate: float) -> torch.optim.Adam:
+def adam(networks: Sequence[nn.Module], learning_rate: float) -> torch.optim.Adam:
     """Adam with the short memory that adversarial training wants (Radford 2016)."""
-    return torch.optim.Adam(network.parameters(), lr=learning_rate, betas=(0.5, 0.99))
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    return torch.optim.Adam(parameters, lr=learning_rate, betas=(0.5, 0.99))
 
 
 def build_scheduler(config: TrainingConfig, optimizer: torch.optim.Optimizer) -> LRScheduler:
@@ -163,10 +167,16 @@ def check_same_networks(saved: Mapping[str, Any], config: Mapping[str, Any], pat
     saved_styles, styles = ([text.split("=")[0] for text in settings["style"]] for settings in (saved, config))
     if saved_styles != styles:
         raise InputError(f"{path} was trained on the styles {', '.join(saved_styles)}: resume with the same, in order.")
-    for name in SHAPES:
-        if saved[name] != config[name]:
+    contrast = any(config[name] for name in CONTRASTIVE)
+    for name in (*SHAPES, *(CONTRASTIVE_SHAPES if contrast else ())):
+        if saved.get(name, config[name]) != config[name]:
             flag = "--" + name.replace("_", "-")
             raise InputError(f"{path} was trained with {flag} {saved[name]}: resume with the same.")
+    for names in (CONTRASTIVE, ("cycle_weight",)):
+        before, now = (any(settings.get(name) for name in names) for settings in (saved, config))
+        if before != now:
+            flag, word = "--" + names[0].replace("_", "-"), "with" if before else "without"
+            raise InputError(f"{path} was trained {word} {flag}: resume {word} it, since it has networks of its own.")
 
 
 def initialize(generator: Generator, trained: Generator) -> None:

@@ -18,7 +18,14 @@ STREAM_SETTINGS = ("streaming", "photos", "style", "shuffle_buffer", "seed")  # 
 
 
 def write_checkpoint(
-    accelerator: Accelerator, folder: Path, step: int, config: Mapping[str, Any], *, keep: int, position: str = ""
+    accelerator: Accelerator,
+    folder: Path,
+    step: int,
+    config: Mapping[str, Any],
+    *,
+    seconds: float,
+    keep: int,
+    position: str = "",
 ) -> Path:
     """Write everything that `--resume` needs, and prune all but the newest `keep`; every process must call it.
 
@@ -27,6 +34,7 @@ def write_checkpoint(
         folder: the run's folder of checkpoints.
         step: optimizer updates done.
         config: the settings, as plain values.
+        seconds: of training so far.
         keep: so many checkpoints stay.
         position: where the streams of this process go on; empty without any.
 
@@ -47,7 +55,12 @@ def write_checkpoint(
             (partial / POSITION.format(rank=accelerator.process_index)).write_text(position, encoding="utf-8")
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            progress = {"step": step, "processes": accelerator.num_processes, "config": dict(config)}
+            progress = {
+                "step": step,
+                "processes": accelerator.num_processes,
+                "seconds": seconds,
+                "config": dict(config),
+            }
             (partial / PROGRESS).write_text(json.dumps(progress, indent=2), encoding="utf-8")
             commit(target)
             prune(folder, keep)
@@ -61,7 +74,7 @@ def write_checkpoint(
 
 
 def read_progress(path: Path) -> dict[str, Any]:
-    """What a checkpoint says of itself: "step", "processes" and "config"."""
+    """What a checkpoint says of itself: "step", "processes", "seconds" and "config"."""
     return json.loads((path / PROGRESS).read_text(encoding="utf-8"))
 
 

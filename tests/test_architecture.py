@@ -15,22 +15,14 @@ PROBE = Path(__file__).with_name("import_probe.py")
 
 # A file imports only from levels above its own line here, that is, from lower levels.
 LEVELS = (
-    {"errors", "folders", "colors", "pack_files", "provenance"},
-    {"images", "losses", "checkpoints", "hub_errors"},
-    {"generator", "discriminator", "features", "cards"},
+    {"errors", "folders", "colors", "pack_files", "provenance", "presets"},
+    {"images", "losses", "checkpoints", "hub_errors", "picture_pool", "best"},
+    {"generator", "discriminator", "patch_head", "features", "detectors", "cards"},
     {"packs", "repos", "config", "metrics", "crops"},
-    {"pipeline", "data", "sources", "streaming", "hub", "hub_checkpoints", "spaces"},
-    {
-        "objective",
-        "samples",
-        "batches",
-        "hub_commands",
-        "publishing",
-        "training_setup",
-        "training_log",
-        "training_state",
-    }
-    | {"video", "__init__"},
+    {"pipeline", "data", "networks", "sources", "streaming", "hub", "hub_checkpoints", "spaces"},
+    {"objective", "updates", "samples", "batches", "training_setup", "training_log", "training_state", "training_run"}
+    | {"hub_commands", "publishing", "video", "__init__"},
+    {"watch"},
     {"training", "evaluation", "demo", "cli"},
     {"__main__"},
 )
