@@ -16,9 +16,9 @@ PROBE = Path(__file__).with_name("import_probe.py")
 # A file imports only from levels above its own line here, that is, from lower levels.
 LEVELS = (
     {"errors", "folders", "colors"},
-    {"images", "losses", "checkpoints"},
-    {"generator", "discriminator", "features"},
-    {"packs", "config", "metrics"},
+    {"images", "losses", "checkpoints", "lab", "stored_weights"},
+    {"generator", "discriminator", "features", "inception"},
+    {"packs", "config", "metrics", "distributions"},
     {"pipeline", "data"},
     {"objective", "samples", "training_setup", "training_log", "hub", "video", "__init__"},
     {"training", "evaluation", "demo", "cli"},
