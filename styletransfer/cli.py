@@ -1,4 +1,4 @@
-"""The command line: a photo or a folder of photos in, paintings out."""
+"""The command line: a photo or a folder of photos in, paintings out; `evaluate` measures a pack."""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
 
+from styletransfer import evaluate_command
 from styletransfer.errors import InputError
 
 # What needs torch is imported where it is used: --help and mistyped arguments are answered at once.
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        if arguments[:1] == ["evaluate"]:  # for a photo of that name write ./evaluate
+            return evaluate_command.run(evaluate_command.parse(arguments[1:], _Parser))
         return _run(_parser().parse_args(arguments))
     except InputError as error:
         if "--debug" in arguments:
@@ -47,7 +50,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m styletransfer", description="Paint a photo, or every photo of a folder.")
+    parser = _Parser(
+        prog="python -m styletransfer",
+        description="Paint a photo, or every photo of a folder.",
+        epilog="evaluate PACK measures a pack: see evaluate --help",
+    )
     parser.add_argument("photo", type=Path, nargs="?", help="a picture file or a folder of them")
     parser.add_argument(
         "--style",

@@ -129,17 +129,17 @@ def luminance_ssim(a: Tensor, b: Tensor) -> float:
 def patch_projections(picture: Tensor, count: int = PATCH_COUNT, seed: int = 0) -> Tensor:
     """What `patch_distance` compares: random 7x7 patches of three octaves on 128 random directions.
 
-    Places and directions are drawn from the seed alone, so one picture always gives the same.
+    The directions are always the same, and the places are drawn from the seed alone.
 
     Args:
         picture: (1, 3, H, W) in [-1, 1], sides at least 28.
         count: patches of each octave.
 
     Returns:
-        (octaves, count, directions) in grey levels.
+        (octaves, count, directions) in grey levels, each column sorted from the least on.
     """
-    random = torch.Generator().manual_seed(seed)
-    directions = F.normalize(torch.randn(3 * PATCH_SIDE**2, PATCH_DIRECTIONS, generator=random), dim=0).to(picture)
+    drawn = torch.randn(3 * PATCH_SIDE**2, PATCH_DIRECTIONS, generator=torch.Generator().manual_seed(0))
+    directions, random = F.normalize(drawn, dim=0).to(picture), torch.Generator().manual_seed(seed)
     projected, levels = [], (picture + 1) / 2 * 255
     for octave in range(PATCH_OCTAVES):
         levels = F.avg_pool2d(levels, 2) if octave else levels
@@ -148,22 +148,22 @@ def patch_projections(picture: Tensor, count: int = PATCH_COUNT, seed: int = 0) 
         within = torch.arange(PATCH_SIDE)
         patches = levels[0][:, top + within.view(1, -1, 1), left + within.view(1, 1, -1)]  # (3, count, 7, 7)
         projected.append(patches.transpose(0, 1).flatten(start_dim=1) @ directions)
-    return torch.stack(projected)
+    return torch.stack(projected).sort(dim=1).values
 
 
 def patch_distance(projections: Tensor, target: Tensor) -> float:
     """Sliced Wasserstein-1 distance of two sets of patches, in grey levels (Rabin 2011; patches as in Karras 2018, 5).
 
-    Along each direction the patches are sorted and compared quantile by quantile; mean over directions and octaves.
+    Along each direction the patches are compared quantile by quantile; mean over directions and octaves.
 
     Args:
-        projections, target: (octaves, count, directions) each, counts may differ; see `patch_projections`.
+        projections, target: (octaves, count, directions) each, sorted, as `patch_projections` gives them; counts may
+            differ.
     """
-    ours, theirs = (x.sort(dim=1).values for x in (projections, target))
-    if theirs.shape[1] != ours.shape[1]:
-        place = (torch.arange(ours.shape[1], device=theirs.device) + 0.5) * (theirs.shape[1] / ours.shape[1])
-        theirs = theirs[:, place.long()]
-    return (ours - theirs).abs().mean().item()
+    if target.shape[1] != projections.shape[1]:
+        place = torch.arange(projections.shape[1], device=target.device) + 0.5
+        target = target[:, (place * (target.shape[1] / projections.shape[1])).long()]
+    return (projections - target).abs().mean().item()
 
 
 def clipped_share(picture: Tensor) -> float:
