@@ -35,9 +35,15 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found."""
+    """What `evaluate` found.
 
-    numbers: dict[str, Any]  # the content of evaluation.json
+    `numbers` is the content of evaluation.json: "photos" (count), "long_side", "seed", "processes", "networks" (measure
+    -> network and file), "notes" (what was left out, and why), and "styles": name -> the means of its painted photos as
+    `evaluation_summary.summary` and `collection_rows` give them, "each" (those of each photo), "photo_itself" and
+    "colors_only" (the same of the two baselines) and, for a collection, "floor". A measure without weights is absent.
+    """
+
+    numbers: dict[str, Any]
     figure: dict[str, list[Image.Image]]  # small pictures by column: "photo", then each style, its painting first
 
 
@@ -189,8 +195,9 @@ def evaluate(
         "networks": judge.networks,
         "styles": {name: _style_numbers(name, measured, found, seed) for name, found in paintings.items()},
     }
-    refusals = [numbers["styles"][name].pop("refused", None) for name in paintings]
-    numbers["notes"] = [*judge.notes, *filter(None, refusals), *evaluator.notes]
+    refused = {name: numbers["styles"][name].pop("refused", None) for name in paintings}
+    reasons = [f"{name}: {reason}" for name, reason in refused.items() if reason]
+    numbers["notes"] = [*judge.notes, *reasons, *evaluator.notes]
     return Evaluation(numbers, _figure(measured, paintings))
 
 

@@ -1,24 +1,18 @@
 """Measures give the answers that can be worked out by hand or by a plain second implementation."""
 
-import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
-from torchvision.models import squeezenet1_1, vgg19
+from torchvision.models import squeezenet1_1
 
 from styletransfer import metrics
 from styletransfer.errors import InputError
-from styletransfer.generator import Generator
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 HEAD_CHANNELS = (64, 128, 256, 384, 384, 512, 512)
 
 
@@ -266,59 +260,3 @@ def test_color_shift_is_the_distance_of_mean_colors_in_lab() -> None:
     white, grey = torch.ones(1, 3, 8, 8), torch.full((1, 3, 8, 8), 119 / 127.5 - 1)
     assert metrics.color_shift(white, white) == 0.0
     assert metrics.color_shift(grey, white) == pytest.approx(100 - 50.03, abs=0.02)
-
-
-def save_quality_weights(folder: Path) -> None:
-    folder.mkdir()
-    save_squeezenet(folder / "squeezenet1_1_torchvision_features.safetensors")
-    save_heads(folder / "lpips_v0_1_lin_squeeze.safetensors")
-    torch.manual_seed(5)
-    first_layers = vgg19(weights=None).features[:11].state_dict()
-    path = folder / "vgg19_normalised_conv1_1_to_conv3_1.safetensors"
-    save_file({f"features.{key}": value for key, value in first_layers.items()}, path)
-
-
-def run_quality(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, REPOSITORY / "benchmarks" / "quality.py", *arguments]
-    return subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True, timeout=300)
-
-
-def save_noise_photos(folder: Path, names: str) -> None:
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for name in names:
-        pixels = rng.integers(0, 256, (48, 60, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{name}.png")
-
-
-def test_quality_script_measures_a_pack_and_writes_table_numbers_and_sheet(tmp_path: Path) -> None:
-    save_quality_weights(tmp_path / "weights")
-    save_noise_photos(tmp_path / "photos", "abcd")
-    Generator(styles={"noise": "Noise"}, channels=4, blocks=1).save_pretrained(tmp_path / "pack")
-    run = run_quality(
-        *(tmp_path / "pack", "--photos", tmp_path / "photos", "--style", f"noise={tmp_path / 'photos' / 'a.png'}"),
-        *("--weights", tmp_path / "weights", "--count", "2", "--long-side", "64"),
-        *("--output", tmp_path / "table.md", "--json", tmp_path / "quality.json", "--sheet", tmp_path / "sheet.png"),
-    )
-    assert run.returncode == 0, run.stderr
-    painted = json.loads((tmp_path / "quality.json").read_text())["styles"]["noise"]
-    itself = painted["photo_itself"]
-    first, second = itself["each"]
-    assert (first["photo"], second["photo"]) == ("a.png", "c.png")  # evenly spaced over the sorted names
-    assert (first["style"], itself["content"], itself["border_max"]) == (0.0, 0.0, 1.0)  # a is the painting itself
-    assert itself["style"] == pytest.approx((first["style"] + second["style"]) / 2) and second["style"] > 0
-    assert painted["content"] > 0 and painted["each"][0]["style"] > 0
-    table = (tmp_path / "table.md").read_text()
-    assert f"| noise | photo itself | 0.000 | {itself['style']:.3f} |" in table
-    assert f"| noise | painted | {painted['content']:.3f} | {painted['style']:.3f} |" in table
-    assert table in run.stdout
-    with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.width == 2 * 256 and sheet.height > 3 * 256  # photo and style; the painting and two photos
-
-
-def test_quality_script_answers_a_missing_folder_with_one_sentence(tmp_path: Path) -> None:
-    run = run_quality(
-        *("--photos", tmp_path / "absent", "--style", f"noise={tmp_path / 'x.png'}", "--weights", tmp_path)
-    )
-    assert run.returncode == 2
-    assert run.stderr.startswith("error: ") and run.stderr.count("\n") == 1 and "absent" in run.stderr
