@@ -31,6 +31,7 @@ FIGURE_PHOTOS = 20
 FIGURE_SIDE = 252  # pixels, long side of a picture in the figure
 
 Found = TypeVar("Found")
+Row = Mapping[str, Any]  # {"path": str | None, "bytes": bytes | None}: a picture of a source, not decoded
 
 
 @dataclass(frozen=True)
@@ -73,19 +74,20 @@ class Evaluator:
         self.team = team
         self.notes: list[str] = []
 
-    def shared(self, rows: Sequence[Any], measure: Callable[[int, Any], Found], what: str) -> list[Found]:
+    def shared(self, rows: datasets.Dataset, measure: Callable[[int, Row], Found], what: str) -> list[Found]:
         """What `measure` makes of each row, over all processes, in order; a bad picture is noted and left out."""
         found, own = [], range(self.team.process_index, len(rows), self.team.num_processes)
         for index in tqdm(own, what, disable=None if self.team.is_main_process else True, leave=False):
+            row = rows[index]["image"] or {}
             try:
-                found.append((index, measure(index, rows[index]), None))
+                found.append((index, measure(index, row), None))
             except InputError as error:
-                found.append((index, None, f"{picture_name(rows[index], index)} is left out: {error}"))
+                found.append((index, None, f"{picture_name(row, index)} is left out: {error}"))
         gathered = sorted(gather_object(found), key=lambda item: item[0])
         self.notes += [note for _, _, note in gathered if note]
         return [result for _, result, note in gathered if note is None]
 
-    def load(self, row: Mapping[str, Any]) -> Image.Image:
+    def load(self, row: Row) -> Image.Image:
         """A row of a source as a picture of the long side asked for."""
         content = row.get("path") if row.get("bytes") is None else row["bytes"]
         if content is None:
@@ -97,13 +99,13 @@ class Evaluator:
             )
         return picture
 
-    def paintings(self, name: str, rows: Sequence[Any]) -> _Paintings:
+    def paintings(self, name: str, rows: datasets.Dataset) -> _Paintings:
         """The style of the paintings, and of each its features where they are a collection."""
         chosen = set(evenly_spaced(range(len(rows)), STYLE_PAINTINGS))
         each = max(-(-PATCH_COUNT // len(chosen)), 64)
         is_collection = len(rows) >= LEAST_COLLECTION
 
-        def measure(index: int, row: Mapping[str, Any]) -> tuple[Look | None, dict[str, Tensor]]:
+        def measure(index: int, row: Row) -> tuple[Look | None, dict[str, Tensor]]:
             painting = picture_to_tensor(self.load(row))
             look = self.judge.look(painting, each, seed=index) if index in chosen else None
             return look, self.judge.features(painting) if is_collection else {}
@@ -112,11 +114,11 @@ class Evaluator:
         looks = [look for look, _ in found if look is not None]
         if not looks:
             raise InputError(f"no painting of {name} can be used: {self.notes[-1]}")
-        small = next(filter(None, (_small_or_none(self.load, row) for row in rows)))
+        small = next(filter(None, (_small_or_none(self.load, row["image"] or {}) for row in rows)))
         features = [features for _, features in found] if is_collection else []
         return _Paintings(mean_style(looks), features, small)
 
-    def photo(self, row: Mapping[str, Any], name: str, styles: Mapping[str, _Paintings]) -> _Photo:
+    def photo(self, row: Row, name: str, styles: Mapping[str, _Paintings]) -> _Photo:
         """One photo in every style, its baselines, and what they measure."""
         picture = self.load(row)
         tensor = picture_to_tensor(picture)
@@ -174,14 +176,14 @@ def evaluate(
     unknown = [name for name in styles if name not in pipeline.styles]
     if unknown:
         raise InputError(f"the pack has no style {unknown[0]!r}: choose from {', '.join(pipeline.styles)}")
-    rows = {name: _rows(load_source(source)) for name, source in styles.items()}
-    photo_rows = _rows(load_source(photos))
-    photo_rows = evenly_spaced(photo_rows, limit or len(photo_rows))
+    rows = {name: load_source(source) for name, source in styles.items()}
+    photo_rows = load_source(photos)
+    photo_rows = photo_rows.select(evenly_spaced(range(len(photo_rows)), limit or len(photo_rows)))
     judge = Judge(weights, team.device, collections=any(len(found) >= LEAST_COLLECTION for found in rows.values()))
     evaluator = Evaluator(pipeline, judge, size, team)
     paintings = {name: evaluator.paintings(name, found) for name, found in rows.items()}
 
-    def measure(index: int, row: Mapping[str, Any]) -> _Photo:
+    def measure(index: int, row: Row) -> _Photo:
         return evaluator.photo(row, picture_name(row, index), paintings)
 
     measured = evaluator.shared(photo_rows, measure, "photos")
@@ -208,16 +210,12 @@ def evenly_spaced(items: Sequence[Found], count: int) -> list[Found]:
     return [items[index * len(items) // count] for index in range(count)]
 
 
-def picture_name(row: Mapping[str, Any], index: int) -> str:
+def picture_name(row: Row, index: int) -> str:
     """What the picture of a row is called in tables and notes."""
     return Path(row.get("path") or f"picture {index}").name
 
 
-def _rows(source: datasets.Dataset) -> list[Mapping[str, Any]]:
-    return [row["image"] or {} for row in source]
-
-
-def _small_or_none(load: Callable[[Any], Image.Image], row: Mapping[str, Any]) -> Image.Image | None:
+def _small_or_none(load: Callable[[Row], Image.Image], row: Row) -> Image.Image | None:
     try:
         return fit_long_side(load(row), FIGURE_SIDE)
     except InputError:

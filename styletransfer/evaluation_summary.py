@@ -14,17 +14,17 @@ from styletransfer.judge import Score
 PAINTED = "painted"
 PICTURES = ("photo_itself", "colors_only", PAINTED)  # two baselines, and what the pack makes
 MEANS = ("content", "style", "ssim", "patches", "clipped", "color_shift")
-NAMES = {
-    "content": "LPIPS to the photo (SqueezeNet)",
-    "ssim": "SSIM of luminance to the photo",
-    "style": "Gram distance to the paintings (VGG-19)",
-    "closed": "share of the photo's style distance that is gone",
-    "patches": "sliced Wasserstein distance of patches, grey levels",
-    "frechet": "Frechet distance to the paintings (SqueezeNet)",
-    "frechet_closed": "share of the way to the paintings, Frechet distance (SqueezeNet)",
-    "kid": "KID",
-    "fid": "FID",
-    "art_fid": "ArtFID",
+METRICS = {  # measure -> type and name in a card's model-index
+    "content": ("lpips", "LPIPS to the photo (SqueezeNet)"),
+    "ssim": ("ssim", "SSIM of luminance to the photo"),
+    "style": ("gram-distance", "Gram distance to the paintings (VGG-19)"),
+    "closed": ("style-closed", "share of the photo's style distance that is gone"),
+    "patches": ("sliced-wasserstein", "sliced Wasserstein distance of patches, grey levels"),
+    "frechet": ("frechet-squeezenet", "Frechet distance to the paintings (SqueezeNet)"),
+    "frechet_closed": ("frechet-closed", "share of the way to the paintings, Frechet distance (SqueezeNet)"),
+    "kid": ("kid", "KID"),
+    "fid": ("fid", "FID"),
+    "art_fid": ("art-fid", "ArtFID"),
 }
 CELL = 256  # pixels, side of a square of the figure
 LABEL = 16  # pixels, height of its line of text
@@ -129,7 +129,9 @@ def model_index(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
             "task": {"type": "image-to-image", "name": f"Style transfer: {style}"},
             "dataset": {"type": "photos", "name": f"{photos} photos that training never saw"},
             "metrics": [
-                {"type": key, "name": name, "value": round(row[key], 4)} for key, name in NAMES.items() if key in row
+                {"type": kind, "name": name, "value": round(row[key], 4)}
+                for key, (kind, name) in METRICS.items()
+                if key in row
             ],
         }
         for style, row in numbers["styles"].items()
