@@ -104,7 +104,7 @@ class Judge:
         return Look(
             colors=tuple(x.cpu() for x in color_statistics(picture)),
             grams=[gram.cpu() for gram in metrics.picture_grams(picture, self.vgg)] if self.vgg else [],
-            patches=metrics.patch_projections(picture, patches, seed).cpu(),
+            patches=metrics.patch_projections(picture, patches, seed),
         )
 
     @torch.inference_mode()
@@ -189,5 +189,5 @@ def mean_style(looks: Sequence[Look]) -> Style:
     return Style(
         colors=(torch.stack(means).mean(dim=0), torch.stack(deviations).mean(dim=0)),
         grams=[torch.stack(layer).mean(dim=0) for layer in zip(*(look.grams for look in looks), strict=True)],
-        patches=torch.cat([look.patches for look in looks], dim=1).sort(dim=1).values,
+        patches=metrics.sorted_patches(torch.cat([look.patches for look in looks], dim=1)),
     )
