@@ -89,7 +89,8 @@ def run(options: argparse.Namespace) -> int:
 
 def parse(arguments: Sequence[str], parser: type[argparse.ArgumentParser]) -> argparse.Namespace:
     """The options, read by a parser of the kind that the command line uses."""
-    made = parser(prog="python -m styletransfer evaluate", description=__doc__)
+    description = "Measure what a pack paints, beside the photos themselves and the style's colors only."
+    made = parser(prog="python -m styletransfer evaluate", description=description)
     add_arguments(made)
     return made.parse_args(arguments)
 
