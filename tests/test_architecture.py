@@ -15,7 +15,7 @@ PROBE = Path(__file__).with_name("import_probe.py")
 
 # A file imports only from levels above its own line here, that is, from lower levels.
 LEVELS = (
-    {"errors", "folders", "colors"},
+    {"errors", "folders", "colors", "finishing"},
     {"images", "losses", "checkpoints"},
     {"generator", "discriminator", "features"},
     {"packs", "config", "metrics"},
