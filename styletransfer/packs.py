@@ -41,6 +41,11 @@ def load_pack(folder: str | Path) -> Generator:
     return generator.eval().requires_grad_(False)
 
 
+def pack_styles(folder: str | Path) -> dict[str, str]:
+    """Name -> title of a pack's styles in its order, read without its weights; raises InputError as `load_pack`."""
+    return dict(_read_config(Path(folder))["styles"])
+
+
 def sample_path(folder: str | Path, style: str) -> Path | None:
     """The picture that shows a style of the pack, where the pack has one."""
     path = Path(folder) / SAMPLES / f"{style}.webp"

@@ -21,6 +21,8 @@ LEVELS = (
     {"packs", "config", "metrics"},
     {"pipeline", "data"},
     {"objective", "samples", "training_setup", "training_log", "hub", "video", "__init__"},
+    {"catalog", "session", "results", "advice"},
+    {"page_parts", "page_look", "page_texts"},
     {"training", "evaluation", "demo", "cli"},
     {"__main__"},
 )
