@@ -99,10 +99,8 @@ class StyleTransferPipeline:
             InputError: unreadable or too small photo or mask, unknown style, weights, strength or brush out of range.
         """
         self._style_weights(style)
-        if not 0 <= strength <= 1:  # NaN fails this, too
-            raise InputError(f"Strength is {strength}: it must be between 0 (the photo) and 1 (the painting).")
         picture = photo if isinstance(photo, Picture) else load_picture(photo)
-        _check_sizes(picture, brush_size)
+        check_settings(picture, strength, brush_size)
         soft = None if mask is None else soft_mask(_opened(mask), picture.size)
         if strength == 0:
             return picture.compose()
@@ -116,7 +114,7 @@ class StyleTransferPipeline:
         weights = self._style_weights(style)
         if brush_size == 1:
             return self._painted(rgb, weights)
-        painting = self._painted(_rescaled(rgb, 1 / brush_size), weights)
+        painting = self._painted(rescaled(rgb, 1 / brush_size), weights)
         painting = painting.resize(rgb.size, Image.Resampling.LANCZOS if brush_size < 1 else Image.Resampling.BICUBIC)
         if brush_size < 1:
             return painting
@@ -183,7 +181,10 @@ def _cpu_has_bfloat16() -> bool:
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
-def _check_sizes(picture: Picture, brush_size: float) -> None:
+def check_settings(picture: Picture, strength: float, brush_size: float) -> None:
+    """Raises InputError where a photo cannot be painted with these; NaN is out of every range."""
+    if not 0 <= strength <= 1:
+        raise InputError(f"Strength is {strength}: it must be between 0 (the photo) and 1 (the painting).")
     width, height = picture.size
     if min(picture.size) < LEAST_SIDE:
         raise InputError(f"The photo is {width}x{height} pixels: the least that can be painted is 16x16.")
@@ -199,14 +200,15 @@ def _opened(mask: Photo) -> Image.Image:
     return picture.rgb
 
 
-def _rescaled(rgb: Image.Image, scale: float) -> Image.Image:
+def rescaled(rgb: Image.Image, scale: float) -> Image.Image:
+    """The picture at that scale, no side of it below what can be painted."""
     size = (max(LEAST_SIDE, round(rgb.width * scale)), max(LEAST_SIDE, round(rgb.height * scale)))
     return rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 def _thumbnail(rgb: Image.Image) -> Image.Image:
     """The whole picture with about WHOLE_PIXELS pixels: what its statistics are measured on."""
-    return _rescaled(rgb, math.sqrt(WHOLE_PIXELS / (rgb.width * rgb.height)))
+    return rescaled(rgb, math.sqrt(WHOLE_PIXELS / (rgb.width * rgb.height)))
 
 
 def _tiles(width: int, height: int, side: int) -> Iterator[Box]:
