@@ -12,7 +12,7 @@ from styletransfer.errors import InputError
 from styletransfer.packs import RECIPE, pack_styles, sample_path
 from styletransfer.pipeline import StyleTransferPipeline
 
-KEPT_PACKS = 3  # in memory at a time
+KEPT_PACKS = 8  # in memory at a time, a few megabytes each
 MAX_NOTE = 300  # characters of what a card says of a painting
 
 _log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class PackEntry:
     id: str  # folder name, or org/name
     load: Callable[[], StyleTransferPipeline]  # raises InputError
     styles: tuple[StyleCard, ...]
+    is_local: bool = True  # loading it asks nobody for anything
 
 
 class Catalog:
@@ -81,6 +82,12 @@ class Catalog:
         """Key -> card of every style."""
         with self._lock:
             return {card.key: card for entry in self._entries.values() for card in entry.styles}
+
+    def at_hand(self) -> list[str]:
+        """The keys of the styles that can be painted without the network: of local packs, and of loaded ones."""
+        with self._lock:
+            entries = [entry for entry in self._entries.values() if entry.is_local or entry.id in self._loaded]
+            return [card.key for entry in entries for card in entry.styles]
 
     def pipeline(self, mix: Mapping[str, float]) -> tuple[StyleTransferPipeline, dict[str, float]]:
         """The pipeline for a mix of style keys, and the mix by the names it knows.

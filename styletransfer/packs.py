@@ -33,9 +33,7 @@ def load_pack(folder: str | Path) -> Generator:
         InputError: no such folder, no or foreign config, numbers out of bounds, pickle weights only, or weights that
             do not fit the config. Nothing is half loaded.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"There is no style pack at {folder}: give the folder of a pack.")
+    folder = _existing(folder)
     generator = Generator(**_read_config(folder))
     _load_weights(folder, generator)
     return generator.eval().requires_grad_(False)
@@ -43,7 +41,7 @@ def load_pack(folder: str | Path) -> Generator:
 
 def pack_styles(folder: str | Path) -> dict[str, str]:
     """Name -> title of a pack's styles in its order, read without its weights; raises InputError as `load_pack`."""
-    return dict(_read_config(Path(folder))["styles"])
+    return dict(_read_config(_existing(folder))["styles"])
 
 
 def sample_path(folder: str | Path, style: str) -> Path | None:
@@ -85,6 +83,13 @@ def write_card(folder: Path) -> None:
     recipe = _read_json(folder / RECIPE)
     sections = [_front_matter(recipe), _intro(styles, recipe), _scores(_read_json(folder / EVALUATION)), _usage(styles)]
     (folder / "README.md").write_text("\n\n".join(filter(None, sections)) + "\n", encoding="utf-8")
+
+
+def _existing(folder: str | Path) -> Path:
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"There is no style pack at {folder}: give the folder of a pack.")
+    return folder
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -21,8 +21,10 @@ LEVELS = (
     {"packs", "config", "metrics"},
     {"pipeline", "data"},
     {"objective", "samples", "training_setup", "training_log", "hub", "video", "__init__"},
-    {"catalog", "session", "results", "advice"},
-    {"page_parts", "page_look", "page_texts"},
+    {"catalog", "session", "results", "advice", "limits"},
+    {"studio", "hub_catalog"},
+    {"page_look", "page_texts", "page_calls"},
+    {"page_events"},
     {"training", "evaluation", "demo", "cli"},
     {"__main__"},
 )
