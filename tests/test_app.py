@@ -284,6 +284,8 @@ def test_a_program_can_paint(address, photo_file, pipeline, tmp_path):
 
 
 def test_a_file_of_the_server_that_nobody_uploaded_is_not_painted(address, pack):
+    settings = ["red", 1, 1, False, "", 0.5, "", 0.5, None, "PNG"]
+
     def answer(photo):  # gradio_client would upload the file first
         call = urllib.request.Request(
             f"{address}gradio_api/call/paint",
