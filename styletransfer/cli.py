@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
 
+from styletransfer import hub_commands
 from styletransfer.errors import InputError
 
 # What needs torch is imported where it is used: --help and mistyped arguments are answered at once.
 if TYPE_CHECKING:
     from styletransfer.pipeline import StyleTransferPipeline
 
+PROGRAM = "python -m styletransfer"
 SUCCESS, SOME_FAILED, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 Mix = Mapping[str, float]
@@ -29,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        if arguments and arguments[0] in hub_commands.COMMANDS:
+            return hub_commands.run(_Parser(prog=PROGRAM), arguments)
         return _run(_parser().parse_args(arguments))
     except InputError as error:
         if "--debug" in arguments:
@@ -47,7 +51,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m styletransfer", description="Paint a photo, or every photo of a folder.")
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Paint a photo, or every photo of a folder.",
+        epilog=f"Packs on the Hub: {PROGRAM} {'|'.join(hub_commands.COMMANDS)} --help",
+    )
     parser.add_argument("photo", type=Path, nargs="?", help="a picture file or a folder of them")
     parser.add_argument(
         "--style",
@@ -65,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--strength", type=float, default=1.0, metavar="S", help="0 is the photo, 1 the painting (default: %(default)s)"
     )
-    parser.add_argument("--pack", type=Path, metavar="FOLDER", help="a style pack (default: the one that ships)")
+    parser.add_argument(
+        "--pack", metavar="PACK", help="a style pack: a folder, or org/name[@revision] on the Hub (default: ships here)"
+    )
     parser.add_argument("--list", action="store_true", help="print the names and titles of the styles and stop")
     parser.add_argument("--debug", action="store_true", help="with an error, show where in the code it arose")
     return parser
@@ -99,7 +109,7 @@ def _run(options: argparse.Namespace) -> int:
     return _paint_folder(options) if options.photo.is_dir() else _paint_photo(options)
 
 
-def _load(pack: Path | None) -> "StyleTransferPipeline":
+def _load(pack: str | None) -> "StyleTransferPipeline":
     from styletransfer.packs import SHIPPED_PACK
     from styletransfer.pipeline import StyleTransferPipeline
 

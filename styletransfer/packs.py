@@ -1,6 +1,7 @@
-"""The style pack: a folder that is written whole, read strictly, and described by a card made from its own files."""
+"""The style pack: a folder that is written whole, read strictly, and described by its card."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,22 +9,25 @@ from typing import Any
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
+from styletransfer.cards import write_card
 from styletransfer.errors import InputError
 from styletransfer.folders import why_unwritten, written_whole
 from styletransfer.generator import BOUNDS, Generator
+from styletransfer.pack_files import (
+    CONFIG,
+    MAX_BYTES,
+    MAX_STYLES,
+    PICKLES,
+    RECIPE,
+    RUN,
+    SAMPLES,
+    WEIGHTS,
+    is_style_name,
+    is_style_table,
+)
+from styletransfer.provenance import versions
 
-CONFIG = "config.json"
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-RECIPE = "training_config.json"
-EVALUATION = "evaluation.json"
-SAMPLES = "samples"
-DISCOVERY_TAG = "styletransfer-pack"
 SHIPPED_PACK = Path(__file__).resolve().parent.parent / "styles" / "first"
-
-# A pack comes from strangers: what it may ask of this machine is bounded before anything is built.
-MAX_CONFIG_BYTES = 256 * 1024
-MAX_WEIGHT_BYTES = 64 * 1024 * 1024
-MAX_STYLES = 256
 
 
 def load_pack(folder: str | Path) -> Generator:
@@ -56,14 +60,20 @@ def save_pack(
     *,
     samples: Mapping[str, Image.Image],
     recipe: Mapping[str, Any],
+    run: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a pack whole or not at all; a pack of that name is replaced.
 
     Args:
         folder: the pack's place; its parent must exist.
         generator: the averaged generator, in float32.
-        samples: style name -> what the gallery shows.
+        samples: style name -> what the gallery shows; under PHOTO the photo they were painted from.
         recipe: the settings of the training run.
+        run: what its card tells of the run beside the versions of libraries, name -> text ("hardware", "training
+            time"); and under "datasets" the list of the Hub datasets it learned from, as `org/name`.
+
+    Raises:
+        InputError: the disk is full, or the folder cannot be written.
     """
     try:
         with written_whole(folder) as partial:
@@ -71,24 +81,18 @@ def save_pack(
             (partial / SAMPLES).mkdir()
             for style, picture in samples.items():
                 picture.save(partial / SAMPLES / f"{style}.webp", quality=88, method=6)
-            (partial / RECIPE).write_text(json.dumps(dict(recipe), indent=2) + "\n", encoding="utf-8")
+            for name, told in ((RECIPE, recipe), (RUN, {**versions(), **(run or {})})):
+                (partial / name).write_text(json.dumps(dict(told), indent=2) + "\n", encoding="utf-8")
+            shutil.copymode(partial / RECIPE, partial / WEIGHTS)  # safetensors hides what it writes from other users
             write_card(partial)
     except (OSError, SafetensorError) as error:
         raise InputError(f"The pack {folder} cannot be written: {why_unwritten(error)}.") from error
 
 
-def write_card(folder: Path) -> None:
-    """(Re)write README.md of a pack from its config, recipe and evaluation."""
-    styles = dict(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["styles"])
-    recipe = _read_json(folder / RECIPE)
-    sections = [_front_matter(recipe), _intro(styles, recipe), _scores(_read_json(folder / EVALUATION)), _usage(styles)]
-    (folder / "README.md").write_text("\n\n".join(filter(None, sections)) + "\n", encoding="utf-8")
-
-
 def _existing(folder: str | Path) -> Path:
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"There is no style pack at {folder}: give the folder of a pack.")
+        raise InputError(f"There is no style pack at {folder}: give a pack's folder, or its org/name on the Hub.")
     return folder
 
 
@@ -96,8 +100,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise InputError(f"{folder} is no style pack: it has no {CONFIG}.")
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise InputError(f"The {CONFIG} of {folder} is larger than {MAX_CONFIG_BYTES // 1024} KB: no pack needs that.")
+    if path.stat().st_size > MAX_BYTES[CONFIG]:
+        raise InputError(f"The {CONFIG} of {folder} is larger than {MAX_BYTES[CONFIG] >> 10} KB: no pack needs that.")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -108,43 +112,22 @@ def _read_config(folder: Path) -> dict[str, Any]:
         if type(config.get(name)) is not int or not least <= config[name] <= most:
             raise InputError(f"The pack {folder} has {name} = {config.get(name)!r}: it must be {least} to {most}.")
     styles = config.get("styles")
-    if not _is_style_table(styles):
+    if not is_style_table(styles):
         raise InputError(f"The pack {folder} must list 1 to {MAX_STYLES} styles as name and title, both texts.")
     return {"styles": styles, **{name: config[name] for name in BOUNDS}}
-
-
-def _is_style_table(styles: Any) -> bool:  # noqa: ANN401 whatever a stranger's JSON holds
-    if not isinstance(styles, list) or not 1 <= len(styles) <= MAX_STYLES:
-        return False
-    if not all(isinstance(pair, list) and len(pair) == 2 and all(isinstance(t, str) for t in pair) for pair in styles):
-        return False
-    names = [name for name, _ in styles]
-    return len(set(names)) == len(names) and all(is_style_name(n) and _is_title(title) for n, title in styles)
-
-
-def _is_title(text: str) -> bool:
-    """One line that a terminal and a page can show: no control characters, no halves of characters."""
-    return 0 < len(text) <= 200 and text.isprintable()
-
-
-def is_style_name(name: str) -> bool:
-    """Names end in file names and URLs: lower-case letters, digits, single dashes inside; at most 64 characters."""
-    return 0 < len(name) <= 64 and all(
-        part.isascii() and part.isalnum() and part == part.lower() for part in name.split("-")
-    )
 
 
 def _load_weights(folder: Path, generator: Generator) -> None:
     path = folder / WEIGHTS
     if not path.is_file():
-        pickles = [file.name for file in folder.iterdir() if file.suffix in (".bin", ".pt", ".pth", ".pkl", ".ckpt")]
+        pickles = [file.name for file in folder.iterdir() if file.suffix in PICKLES]
         if pickles:
             raise InputError(
                 f"The pack {folder} holds {pickles[0]}, a pickle that could run code: only {WEIGHTS} is read."
             )
         raise InputError(f"The pack {folder} has no weights: {WEIGHTS} is missing.")
-    if path.stat().st_size > MAX_WEIGHT_BYTES:
-        raise InputError(f"The weights of {folder} are larger than {MAX_WEIGHT_BYTES >> 20} MB: no pack needs that.")
+    if path.stat().st_size > MAX_BYTES[WEIGHTS]:
+        raise InputError(f"The weights of {folder} are larger than {MAX_BYTES[WEIGHTS] >> 20} MB: no pack needs that.")
     expected = {name: tensor.shape for name, tensor in generator.state_dict().items()}
     try:
         with safe_open(path, framework="pt") as file:
@@ -162,65 +145,3 @@ def _load_weights(folder: Path, generator: Generator) -> None:
     if not all(tensor.isfinite().all() for tensor in stored.values()):
         raise InputError(f"The weights of {folder} hold numbers that are not finite: train the pack again.")
     generator.load_state_dict(stored)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _front_matter(recipe: Mapping[str, Any]) -> str:
-    return "\n".join(
-        [
-            "---",
-            f"license: {json.dumps(recipe.get('license', 'mit'))}",
-            "library_name: styletransfer",
-            "pipeline_tag: image-to-image",
-            "tags:",
-            f"- {DISCOVERY_TAG}",
-            "- style-transfer",
-            "- gan",
-            "---",
-        ]
-    )
-
-
-def _intro(styles: Mapping[str, str], recipe: Mapping[str, Any]) -> str:
-    notes = dict(text.split("=", 1) for text in recipe.get("note", []))
-    rows = [
-        f"| ![{plain(title)}]({SAMPLES}/{name}.webp) | `{name}` | {plain(title)} | {plain(notes.get(name, ''))} |"
-        for name, title in styles.items()
-    ]
-    table = ["| sample | style | title | painting |", "|---|---|---|---|", *rows]
-    made = f"Trained for {recipe.get('steps', '?')} steps; every setting is in `{RECIPE}`." if recipe else ""
-    return "\n".join(["# Style pack", "", "Photo in, painting out: one network, these styles.", "", *table, "", made])
-
-
-def _scores(evaluation: Mapping[str, Any]) -> str:
-    if not evaluation.get("styles"):
-        return ""
-    rows = [
-        f"| `{name}` | {scores['content']:.3f} | {scores['style']:.3f} |"
-        for name, scores in evaluation["styles"].items()
-    ]
-    head = [f"## Measured on {evaluation.get('photos', '?')} photos that training never saw", ""]
-    return "\n".join([*head, "| style | content (LPIPS) | style (Gram distance) |", "|---|---|---|", *rows])
-
-
-def _usage(styles: Mapping[str, str]) -> str:
-    return "\n".join(
-        [
-            "## Use",
-            "",
-            "```python",
-            "from styletransfer import StyleTransferPipeline",
-            "",
-            'pipeline = StyleTransferPipeline.from_pretrained("this/folder")',
-            f'pipeline("photo.jpg", style="{next(iter(styles))}").save("painting.png")',
-            "```",
-        ]
-    )
-
-
-def plain(text: str) -> str:
-    """A stranger's text as one line of Markdown text: no markup, no table cells."""
-    return "".join(f"&#{ord(c)};" if c in "<>&|[]`*_~\\!" else c for c in " ".join(text.split()))

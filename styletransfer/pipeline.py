@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from styletransfer import packs
+from styletransfer import packs, repos
 from styletransfer.errors import InputError
 from styletransfer.finishing import finish, soft_mask
 from styletransfer.generator import STRIDE, Generator
@@ -51,13 +51,17 @@ class StyleTransferPipeline:
     @classmethod
     def from_pretrained(
         cls,
-        folder: str | Path,
+        source: str | Path,
         *,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> "StyleTransferPipeline":
-        """Load a style pack. Raises InputError for anything that is not a sound one."""
-        return cls(packs.load_pack(folder), folder=Path(folder), device=device, dtype=dtype)
+        """Load a style pack: a folder, or `org/name` or `org/name@revision` on the Hub, fetched once and then cached.
+
+        Raises InputError for anything that is not a sound one.
+        """
+        folder = repos.resolve_pack(source)
+        return cls(packs.load_pack(folder), folder=folder, device=device, dtype=dtype)
 
     @property
     def styles(self) -> dict[str, str]:

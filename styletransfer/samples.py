@@ -7,6 +7,7 @@ from PIL import Image
 
 from styletransfer.errors import InputError
 from styletransfer.images import fit_long_side, load_picture
+from styletransfer.pack_files import PHOTO
 from styletransfer.pipeline import StyleTransferPipeline
 
 GRID_SIDE = 384  # long side of a picture in a grid, pixels
@@ -40,6 +41,6 @@ def sample_grid(pipeline: StyleTransferPipeline, photos: Sequence[Image.Image]) 
 
 
 def pack_samples(pipeline: StyleTransferPipeline, photo: Image.Image) -> dict[str, Image.Image]:
-    """Style name -> the photo in that style, at the size a gallery shows."""
+    """Style name -> the photo in that style, at the size a gallery shows, and the photo itself under PHOTO."""
     photo = fit_long_side(photo, PACK_SIDE)
-    return {style: pipeline(photo, style) for style in pipeline.styles}
+    return {PHOTO: photo, **{style: pipeline(photo, style) for style in pipeline.styles}}

@@ -38,7 +38,7 @@ from styletransfer.training_setup import (
     build_accelerator,
     build_scheduler,
     check_same_networks,
-    checked_style,
+    check_styles,
     find_checkpoint,
     initialize,
     required,
@@ -62,8 +62,8 @@ class Trainer:
         self.output = Path(config.output_dir)
         self.accelerator = build_accelerator(config)
         self.photos = [load_source(source) for source in required(config.photos, "--photos SOURCE")]
-        required(config.style, "--style NAME=SOURCE")
-        self.paintings = {checked_style(name): load_source(source) for name, source in config.style_sources.items()}
+        check_styles(config)
+        self.paintings = {name: load_source(source) for name, source in config.style_sources.items()}
         self.resume_from = find_checkpoint(config, self.checkpoints)
         self.step = 0
         set_seed(config.seed)

@@ -18,10 +18,10 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from styletransfer.checkpoints import list_checkpoints
-from styletransfer.config import TrainingConfig
+from styletransfer.config import TrainingConfig, pairs
 from styletransfer.errors import InputError
 from styletransfer.generator import Generator
-from styletransfer.packs import is_style_name
+from styletransfer.pack_files import MAX_TITLE, is_style_name, is_title
 
 # Settings that a checkpoint's tensors depend on; the others may change when a run is continued.
 SHAPES = ("channels", "blocks", "discriminator_channels", "discriminator_scales", "spectral_norm")
@@ -84,11 +84,25 @@ def required(sources: Sequence[str], flag: str) -> Sequence[str]:
     return sources
 
 
-def checked_style(name: str) -> str:
-    """The name. Raises InputError for one that cannot be part of a file name and a URL."""
-    if not is_style_name(name):
-        raise InputError(f"A style cannot be named {name!r}: use lower-case letters, digits and dashes, at most 64.")
-    return name
+def check_styles(config: TrainingConfig) -> None:
+    """Refuse, before hours of training and not after, what no pack may hold and no card could show.
+
+    Raises:
+        InputError: no style, a name that cannot be part of a file name and a URL, a title of many lines or characters,
+            words about a style that there is not.
+    """
+    required(config.style, "--style NAME=SOURCE")
+    for name in config.style_sources:
+        if not is_style_name(name):
+            raise InputError(
+                f"A style cannot be named {name!r}: use lower-case letters, digits and dashes, at most 64."
+            )
+    for flag, values in (("--title", config.title), ("--note", config.note)):
+        for name, text in pairs(flag, values).items():
+            if name not in config.style_sources:
+                raise InputError(f"{flag} names {name!r}, which is no --style: check the name.")
+            if flag == "--title" and not is_title(text):
+                raise InputError(f"The --title of {name!r} must be one line of at most {MAX_TITLE} characters.")
 
 
 def find_checkpoint(config: TrainingConfig, folder: Path) -> Path | None:

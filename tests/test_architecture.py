@@ -15,12 +15,12 @@ PROBE = Path(__file__).with_name("import_probe.py")
 
 # A file imports only from levels above its own line here, that is, from lower levels.
 LEVELS = (
-    {"errors", "folders", "colors", "finishing"},
-    {"images", "losses", "checkpoints"},
-    {"generator", "discriminator", "features"},
-    {"packs", "config", "metrics"},
-    {"pipeline", "data"},
-    {"objective", "samples", "training_setup", "training_log", "hub", "video", "__init__"},
+    {"errors", "folders", "colors", "finishing", "pack_files", "provenance"},
+    {"images", "losses", "checkpoints", "hub_errors"},
+    {"generator", "discriminator", "features", "cards"},
+    {"packs", "repos", "config", "metrics"},
+    {"pipeline", "data", "hub"},
+    {"objective", "samples", "training_setup", "training_log", "hub_commands", "video", "__init__"},
     {"catalog", "session", "results", "advice", "limits"},
     {"studio", "hub_catalog"},
     {"page_look", "page_texts", "page_calls"},
@@ -142,8 +142,8 @@ def test_the_arrow_check_sees_a_wrong_import(tmp_path, module, source, fault):
 
 def test_the_arrow_check_lets_right_imports_pass(tmp_path):
     images = "from styletransfer.errors import InputError"
-    hub = "import torch\nfrom styletransfer import data, pipeline\nfrom .errors import InputError"
-    assert arrow_faults(write_package(tmp_path, errors="", images=images, hub=hub)) == []
+    video = "import torch\nfrom styletransfer import data, pipeline\nfrom .errors import InputError"
+    assert arrow_faults(write_package(tmp_path, errors="", images=images, video=video)) == []
 
 
 def test_the_weight_check_follows_imports_down_from_the_pipeline(tmp_path):

@@ -86,15 +86,18 @@ def test_every_style_paints_as_before_it_was_saved(pack: Path) -> None:
 def test_a_pack_holds_what_it_promises_and_no_more(pack: Path) -> None:
     files = {path.relative_to(pack).as_posix() for path in pack.rglob("*") if path.is_file()}
     samples = {f"samples/{name}.webp" for name in STYLES}
-    assert (
-        files == {"config.json", "diffusion_pytorch_model.safetensors", "README.md", "training_config.json"} | samples
-    )
+    told = {"README.md", "training_config.json", "training_run.json"}
+    assert files == {"config.json", "diffusion_pytorch_model.safetensors"} | told | samples
     assert [path.name for path in pack.parent.iterdir()] == ["pack"]
     assert json.loads((pack / "training_config.json").read_text()) == RECIPE
     for place, name in enumerate(STYLES):
         with Image.open(packs.sample_path(pack, name)) as sample:
             assert sample.size == (40, 30)
             assert abs(sample.convert("RGB").getpixel((20, 15))[0] - 40 * place) <= 4
+
+
+def test_whoever_may_read_the_config_may_read_the_weights(pack: Path) -> None:
+    assert len({path.stat().st_mode for path in pack.iterdir() if path.is_file()}) == 1
 
 
 def test_saving_again_replaces_the_pack(pack: Path) -> None:
