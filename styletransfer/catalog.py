@@ -66,10 +66,18 @@ class Catalog:
 
     def note_failure(self, pack: str, reason: str) -> None:
         """Keep one sentence about what a pack, or a place that packs come from, is missing for."""
-        _log.warning("%s: %s", pack, reason)
         with self._lock:
+            if self._notes.get(pack) == reason:
+                return
             self._notes[pack] = reason
             self.version += 1
+        _log.warning("%s: %s", pack, reason)
+
+    def forget_failure(self, pack: str) -> None:
+        """Take the note away again."""
+        with self._lock:
+            if self._notes.pop(pack, None):
+                self.version += 1
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import gradio as gr
 
 from styletransfer.catalog import Catalog, folder_entry, shipped_catalog
 from styletransfer.errors import InputError
+from styletransfer.hub_catalog import watch_hub
 from styletransfer.images import PICTURE_SUFFIXES
 from styletransfer.limits import Limits
 from styletransfer.packs import SHIPPED_PACK
@@ -59,6 +60,7 @@ def main() -> None:
         limits = Limits.from_environment()
         studio = Studio(_catalog(), limits)
         studio.catalog.pipeline({next(iter(studio.catalog.styles)): 1.0})  # a broken pack is said now, not later
+        watch_hub(studio.catalog)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -261,6 +263,7 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
+    gr.api(events.styles, api_name="styles", queue=False)
     parts.search.input(None, parts.search, js=FILTER_STYLES)
     gr.on(
         [parts.part.change, parts.photo.change],

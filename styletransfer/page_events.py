@@ -93,6 +93,15 @@ class Events:
         except InputError as error:
             raise told(error) from error
 
+    def styles(self) -> dict[str, Any]:
+        """List the styles: key, title, note and pack of each, and the packs that are missing, with the reason."""
+        catalog = self.studio.catalog
+        cards = [
+            {"key": card.key, "title": card.title, "note": card.note, "pack": card.pack}
+            for card in catalog.styles.values()
+        ]
+        return {"styles": cards, "notes": list(catalog.notes)}
+
     def refresh(self, seen: int) -> tuple[Any, ...]:
         """Offer the styles of packs that have come since the page last looked, and say which packs are missing."""
         catalog = self.studio.catalog

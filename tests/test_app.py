@@ -64,16 +64,21 @@ def outside():
 
 @pytest.fixture(scope="module")
 def address(pack, outside, tmp_path_factory):
-    """Where the app, started as people start it but in an empty working folder, answers."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    folder = tmp_path_factory.mktemp("app")
-    environment = {**os.environ, "STYLETRANSFER_PACK": str(pack), "GRADIO_SERVER_PORT": str(port)}
-    environment |= {"GRADIO_TEMP_DIR": str(folder / "files"), "CUDA_VISIBLE_DEVICES": ""}
+    """Where the app answers."""
+    environment = {**os.environ, "STYLETRANSFER_PACK": str(pack)}
     environment.pop("GRADIO_ANALYTICS_ENABLED")  # the app itself has to keep quiet
     environment |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), f"http://127.0.0.1:{outside.getsockname()[1]}")
     environment["NO_PROXY"] = "127.0.0.1,localhost"
+    yield from start_app(tmp_path_factory.mktemp("app"), environment)
+
+
+def start_app(folder, environment):
+    """Yield the address of the app, started as people start it but in an empty working folder."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    environment = environment | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "files")}
+    environment["CUDA_VISIBLE_DEVICES"] = ""
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, ROOT / "app.py"], cwd=folder, env=environment, stdout=log, stderr=log
