@@ -55,6 +55,7 @@ class Catalog:
         self._loading: dict[str, threading.Lock] = {}
         self._notes: dict[str, str] = {}
         self.version = 0  # grows with every change, for those who look again now and then
+        self.is_watching = False  # whether packs may still come
 
     def add(self, entry: PackEntry) -> None:
         """Offer a pack's styles; a pack of the same id gives way to it."""

@@ -253,13 +253,14 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
 
 def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
     """What needs no painter: the mask, the search, the calls."""
-    looks_again = gr.Timer(LOOK_AGAIN)
+    looks_again = gr.Timer(LOOK_AGAIN, active=events.studio.catalog.is_watching)
     seen = gr.State(0)
     gr.on(
         [page.load, looks_again.tick],
         events.refresh,
         seen,
         [parts.styles, parts.pictures, parts.settings[4], parts.settings[6], parts.notes, seen],
+        queue=False,
         show_progress="hidden",
         api_visibility="private",
     )

@@ -35,6 +35,7 @@ def watch_hub(catalog: Catalog, environment: Mapping[str, str] = os.environ) -> 
         period = max(1.0, float(environment.get(PERIOD_VARIABLE) or PERIOD))
     except ValueError:
         raise InputError(f"{PERIOD_VARIABLE} is {environment[PERIOD_VARIABLE]!r}: give a number of seconds.") from None
+    catalog.is_watching = True
     thread = threading.Thread(target=_watch, args=(catalog, packs, authors, period), daemon=True, name="hub")
     thread.start()
     return thread
