@@ -1,256 +1,301 @@
-"""The page: choose a style by its picture, add a photo, take home the painting."""
+"""The page: choose a style by its picture, add a photo, turn it, take home the painting."""
 
-import base64
-import html
-import io
 import os
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
-from PIL import ImageOps
 
+from styletransfer.catalog import Catalog, folder_entry, shipped_catalog
 from styletransfer.errors import InputError
-from styletransfer.images import PICTURE_SUFFIXES, load_picture, save_picture
+from styletransfer.hub_catalog import watch_hub
+from styletransfer.images import PICTURE_SUFFIXES
+from styletransfer.limits import Limits
 from styletransfer.packs import SHIPPED_PACK
-from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.page_events import NO_STYLE, SETTING_NAMES, Events, choices, named, notes_of
+from styletransfer.page_look import CSS, FILTER_STYLES, SAVE_FILE, SHOW_PAINTING, card_pictures, theme
+from styletransfer.page_texts import ENGLISH, translations
+from styletransfer.studio import Studio
 
 PACK_VARIABLE = "STYLETRANSFER_PACK"  # names the folder of another pack to show
+MCP_VARIABLE = "STYLETRANSFER_MCP"  # 1: the endpoints are tools for language models, too
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-TITLE = "Photo in, painting out"
-SUBTITLE = "Choose a style, add a photo, take home a painting of the same size."
-MAX_FILE_SIZE = "50mb"
-SWATCH_SIZE = 240  # pixels; shown at half of it, for dense screens
 CLEANING = (600, 2 * 3600)  # seconds: how often, and how old uploads and paintings get
+LOOK_AGAIN = 10  # seconds between two looks for packs that have come
+MANY = 6  # styles, from which on a field to search them is worth its place
 
-Painted = tuple[str | None, str]  # the painting's file, what there is to say about it
+
+@dataclass(frozen=True)
+class Parts:
+    """The components that events read and write."""
+
+    styles: gr.Radio
+    pictures: gr.HTML
+    notes: gr.HTML
+    search: gr.Textbox
+    photo: gr.Image
+    suits: gr.Button
+    settings: list[gr.components.Component]  # in the order of `page_events.turn_of`, mask last
+    part: gr.Checkbox
+    canvas: gr.ImageEditor
+    button: gr.Button
+    message: gr.HTML
+    painting: gr.ImageSlider
+    file_format: gr.Radio
+    download: gr.Button
+    file: gr.File
+    photos: gr.File
+    paint_all: gr.Button
+    zip: gr.File
+    report: gr.HTML
+    codes: list[gr.Code]
 
 
 def main() -> None:
-    """Serve the page; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say where."""
+    """Serve the page; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say where, STYLETRANSFER_... what it allows."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # the server asks nobody anything
     os.environ.setdefault("GRADIO_RUN_HISTORY", "False")  # and the browser hoards no photos
     try:
-        pipeline = StyleTransferPipeline.from_pretrained(os.environ.get(PACK_VARIABLE) or SHIPPED_PACK)
-        css = CSS + _swatches(pipeline)
+        limits = Limits.from_environment()
+        studio = Studio(_catalog(), limits)
+        studio.catalog.pipeline({next(iter(studio.catalog.styles)): 1.0})  # a broken pack is said now, not later
+        watch_hub(studio.catalog)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    page = build_page(pipeline).queue(max_size=32)
-    page.launch(theme=_theme(), css=css, max_file_size=MAX_FILE_SIZE, footer_links=[])
+    texts = translations(mb=limits.max_mb, megapixels=limits.max_megapixels, photos=limits.max_photos)
+    build_page(studio, texts).queue(max_size=limits.queue).launch(
+        theme=theme(),
+        css=CSS,
+        i18n=texts,
+        max_file_size=f"{limits.max_mb}mb",
+        mcp_server=os.environ.get(MCP_VARIABLE) == "1",
+        footer_links=[],
+    )
 
 
-def build_page(pipeline: StyleTransferPipeline) -> gr.Blocks:
-    """The page for the styles of one pack; its look is given to `launch`."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CLEANING) as page:
-        gr.HTML(f"<h1>{TITLE}</h1><p>{SUBTITLE}</p>", elem_id="masthead")
+def _catalog() -> Catalog:
+    named = os.environ.get(PACK_VARIABLE)
+    if not named:
+        return shipped_catalog(SHIPPED_PACK.parent, first=SHIPPED_PACK.name)
+    catalog = Catalog()
+    catalog.add(folder_entry(Path(named)))
+    return catalog
+
+
+def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
+    """The page over a studio; its look is given to `launch`."""
+    with gr.Blocks(title=ENGLISH["title"], analytics_enabled=False, delete_cache=CLEANING) as page:
+        with gr.Column(elem_id="masthead"):
+            gr.HTML(texts("title"), html_template="<h1>{{value}}</h1>")
+            gr.HTML(texts("subtitle"), html_template="<p>{{value}}</p>")
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=300):
-                inputs = _inputs(pipeline.styles)
-                button = gr.Button("Paint", variant="primary", elem_id="paint")
-                message = gr.HTML(html_template='<p role="status">{{value}}</p>', elem_id="message")
+                left = _left(studio, texts)
             with gr.Column(scale=3, min_width=300):
-                painting = gr.Image(
-                    type="filepath",
-                    image_mode=None,  # the file as it is, not a copy in another mode
-                    label="Painting",
-                    interactive=False,
-                    buttons=["fullscreen"],
-                    elem_id="painting",
-                )
-                download = gr.DownloadButton("Download PNG", interactive=False, elem_id="download")
-        _connect(pipeline, inputs, button, painting, message)
-        painting.change(None, painting, download, js=OFFER_PAINTING)
+                right = _right(texts)
+        gr.HTML(texts("limits"), elem_id="limits")
+        parts = Parts(**left, **right)
+        events = Events(studio)
+        _connect_painting(parts, events, studio.limits)
+        _connect_rest(page, parts, events)
     return page
 
 
-def _inputs(styles: Mapping[str, str]) -> list[gr.components.Component]:
-    choices = [(title, name) for name, title in styles.items()]
-    style = gr.Radio(choices, value=choices[0][1], label="Style", elem_id="styles")
+def _left(studio: Studio, texts: gr.I18n) -> dict[str, object]:
+    parts = _style_cards(studio.catalog, texts)
+    with gr.Tabs():
+        with gr.Tab(texts("one_photo")):
+            parts |= _photo(texts)
+        with gr.Tab(texts("many_photos")):
+            parts |= _photos(texts)
+    strength = gr.Slider(0, 1, value=1, step=0.05, label=texts("strength"), elem_id="strength")
+    with gr.Accordion(texts("more"), open=False, elem_id="more"):
+        more, part, canvas = _more(studio.catalog, texts)
+    mask = gr.Image(type="filepath", label="Mask", visible=False, elem_id="mask-file")
+    settings = [parts["styles"], strength, *more, mask]
+    button = gr.Button(texts("paint"), variant="primary", elem_id="paint")
+    message = gr.HTML(html_template='<p role="status">{{value}}</p>', elem_id="message")
+    return parts | {"settings": settings, "part": part, "canvas": canvas, "button": button, "message": message}
+
+
+def _style_cards(catalog: Catalog, texts: gr.I18n) -> dict[str, object]:
+    offered = choices(catalog)
+    search = gr.Textbox(
+        label=texts("search"), placeholder=texts("search_hint"), visible=len(offered) > MANY, elem_id="search"
+    )
+    styles = gr.Radio(offered, value=offered[0][1], label=texts("style"), elem_id="styles")
+    pictures = gr.HTML(card_pictures(catalog.styles), elem_id="card-pictures")
+    notes = gr.HTML(notes_of(catalog), elem_id="notes")
+    return {"search": search, "styles": styles, "pictures": pictures, "notes": notes}
+
+
+def _photo(texts: gr.I18n) -> dict[str, object]:
     photo = gr.Image(
         type="filepath",
-        label="Photo",
-        placeholder="# Add a photo\nDrop, paste or click",
+        label=texts("photo"),
+        placeholder=texts("photo_hint"),
         height="min(240px, 45vh)",
         elem_id="photo",
     )
     if examples := _examples():
-        gr.Examples(examples, photo, label="Or try one of these")
-    strength = gr.Slider(0, 1, value=1, step=0.05, label="Strength (0: the photo, 1: the painting)", elem_id="strength")
-    return [photo, style, strength]
+        gr.Examples(examples, photo, label=texts("examples"))
+    return {"photo": photo, "suits": gr.Button(texts("suits"), size="sm", elem_id="suits", interactive=False)}
 
 
-def _connect(
-    pipeline: StyleTransferPipeline,
-    inputs: list[gr.components.Component],
-    button: gr.Button,
-    painting: gr.Image,
-    message: gr.HTML,
-) -> None:
-    """Paint when a photo is added and when the button is pressed, one painting at a time for all visitors."""
+def _photos(texts: gr.I18n) -> dict[str, object]:
+    photos = gr.File(
+        file_count="multiple", file_types=sorted(PICTURE_SUFFIXES), label=texts("photos"), elem_id="photos"
+    )
+    button = gr.Button(texts("paint_all"), variant="primary", elem_id="paint-all")
+    report = gr.HTML(elem_id="report")
+    archive = gr.File(label=texts("zip"), interactive=False, visible=True, elem_id="zip")
+    return {"photos": photos, "paint_all": button, "report": report, "zip": archive}
 
-    def paint(photo: dict[str, Any] | None, style: str, strength: float) -> Iterator[Painted]:
-        """Paint a photo: returns the painting, a PNG file, and a line about it."""
-        try:
-            yield _paint(pipeline, photo, style, strength)
-        except InputError as error:
-            yield None, _sentence(error)
-            sentence = html.escape(_sentence(error), quote=False)
-            raise gr.Error(sentence, title="Not painted", print_exception=False) from error
 
-    def paint_added(photo: dict[str, Any] | None, style: str, strength: float) -> Iterator[Painted]:
-        yield from paint(photo, style, strength) if photo else [(None, "")]
+def _more(catalog: Catalog, texts: gr.I18n) -> tuple[list[gr.components.Component], gr.Checkbox, gr.ImageEditor]:
+    brush = gr.Slider(0.5, 4, value=1, step=0.1, label=texts("brush"), elem_id="brush")
+    colors = gr.Checkbox(label=texts("colors"), elem_id="colors")
+    mixing: list[gr.components.Component] = []
+    for name in ("second", "third"):
+        with gr.Row():
+            mixing.append(
+                gr.Dropdown([NO_STYLE, *choices(catalog)], value="", label=texts(name), min_width=140, elem_id=name)
+            )
+            mixing.append(
+                gr.Slider(0, 1, value=0.5, step=0.05, label=texts("share"), min_width=140, elem_id=f"{name}-share")
+            )
+    part = gr.Checkbox(label=texts("part"), elem_id="part")
+    canvas = gr.ImageEditor(
+        type="pil",
+        label=texts("draw"),
+        sources=(),
+        transforms=(),
+        brush=gr.Brush(colors=["#3a57a6"], color_mode="fixed"),
+        layers=gr.LayerOptions(allow_additional_layers=False),
+        visible=False,
+        interactive=True,
+        elem_id="canvas",
+    )
+    return [brush, colors, *mixing], part, canvas
 
-    settings = {
-        "inputs": inputs,
-        "outputs": [painting, message],
-        # Gradio's own preprocessing would decode the photo, and fail, before we can say what is wrong with it; and it
-        # would drop what load_picture reads: orientation, profile, depth, transparency.
+
+def _right(texts: gr.I18n) -> dict[str, object]:
+    painting = gr.ImageSlider(
+        type="filepath",
+        label=texts("painting"),
+        interactive=False,
+        slider_position=12,
+        max_height=640,
+        buttons=["fullscreen"],
+        elem_id="painting",
+    )
+    with gr.Row():
+        formats = gr.Radio(
+            [(texts("png"), "PNG"), (texts("jpeg"), "JPEG")],
+            value="PNG",
+            label=texts("format"),
+            min_width=200,
+            elem_id="format",
+        )
+        download = gr.Button(texts("download"), variant="primary", interactive=False, min_width=200, elem_id="download")
+    file = gr.File(visible="hidden", elem_id="file")
+    with gr.Accordion(texts("program"), open=False, elem_id="program"):
+        codes = [
+            gr.Code(language=language, label=label, interactive=False, elem_id=f"code-{label.lower()}")
+            for label, language in (("Python", "python"), ("curl", "shell"), ("Shell", "shell"))
+        ]
+    return {"painting": painting, "file_format": formats, "download": download, "file": file, "codes": codes}
+
+
+def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
+    """The painting follows photo and settings; one painter for all visitors, so that nobody is starved of cores."""
+    painter = {"concurrency_id": "painter", "concurrency_limit": limits.workers}
+    # Gradio's own preprocessing would decode the photo, and fail, before we can say what is wrong with it; and it
+    # would drop what load_picture reads: orientation, profile, depth, transparency.
+    shown = {
+        "inputs": [parts.photo, *parts.settings],
+        "outputs": [parts.painting, parts.message, parts.download],
         "preprocess": False,
-        "concurrency_id": "painter",
-        "concurrency_limit": 1,
-        "show_progress_on": painting,
+        "show_progress": "minimal",
+        "show_progress_on": parts.painting,
+        "trigger_mode": "always_last",
+        **painter,
     }
-    button.click(paint, **settings, api_name="paint")
-    inputs[0].change(paint_added, **settings, api_visibility="private")
-
-
-def _paint(pipeline: StyleTransferPipeline, photo: dict[str, Any] | None, style: str, strength: float) -> Painted:
-    file = _uploaded(photo)
-    with file.open("rb") as opened:  # its path on this machine is nothing for an error to tell
-        picture = load_picture(opened)
-    image = pipeline(picture, style, strength=strength)
-    painted = _new_folder() / f"{file.stem[:100]}-{style}.png"
-    save_picture(image, painted)
-    about = f"{pipeline.styles[style]}, {image.width} × {image.height} pixels."
-    return str(painted), " ".join([about, *(f"About this photo: {note}." for note in picture.notes)])
-
-
-# Warm paper, ink, and the ultramarine of a paint box. System fonts: the page loads nothing from elsewhere.
-PAPER = gr.themes.Color(
-    "#fbf9f5",
-    "#f5f1ea",
-    "#e9e3d8",
-    "#d8d0c2",
-    "#a9a194",
-    "#79736a",
-    "#5a554e",
-    "#423e39",
-    "#2b2926",
-    "#211f1d",
-    "#171614",
-)
-ULTRAMARINE = gr.themes.Color(
-    "#f0f3fb",
-    "#dfe6f6",
-    "#c2cfee",
-    "#9db1e2",
-    "#7f97d6",
-    "#3a57a6",
-    "#2f4890",
-    "#283d7a",
-    "#223364",
-    "#1d2b53",
-    "#141e3b",
-)
-CSS = """
-.fillable {max-width: 1240px !important}
-.dark {--color-accent: var(--primary-300) !important}
-footer {display: none !important}
-#masthead .html-container, #message .html-container {padding: 0}
-#masthead h1 {margin: 0; font-size: clamp(1.75rem, 5vw, 2.5rem); font-weight: 600; line-height: 1.15;
-  font-family: "Iowan Old Style", "Palatino Linotype", Palatino, "URW Palladio L", P052, Georgia, serif}
-#masthead p {margin: .3rem 0 0; font-size: 1.05rem; color: var(--body-text-color-subdued)}
-.form:has(#styles), #styles {padding: 0; border: 0; background: none; overflow: visible !important; box-shadow: none}
-#styles .wrap:last-child {display: grid; grid-template-columns: repeat(auto-fill, minmax(92px, 1fr)); gap: 10px;
-  max-height: 330px; margin: 0 -5px; padding: 5px; overflow-y: auto}
-#styles label {display: flex; flex-direction: column; align-items: stretch; gap: 0; padding: 0; overflow: hidden;
-  cursor: pointer; border: 1px solid var(--border-color-primary); background: var(--block-background-fill)}
-#styles label::before {content: ""; aspect-ratio: 1; background: var(--neutral-200) center / cover}
-#styles label span {margin: 0; padding: 5px 8px 6px; font-size: .8rem; line-height: 1.25}
-#styles input {position: absolute; opacity: 0}
-#styles label.selected {outline: 3px solid var(--color-accent); color: var(--color-accent); font-weight: 600}
-#styles label:has(:focus-visible) {outline: 3px dashed var(--body-text-color)}
-#painting .empty {min-height: min(540px, 90vw, 60vh)}
-#painting img {max-height: 80vh; object-fit: contain}
-#message {min-height: 1.5em}
-#message p {margin: 0; line-height: 1.5}
-"""
-
-# Runs in the browser alone. On a narrow screen the painting appears below what one sees.
-OFFER_PAINTING = """file => {
-  if (file) document.querySelector("#download").scrollIntoView({behavior: "smooth", block: "nearest"})
-  return {__type__: "update", value: file, interactive: file !== null}
-}"""
-
-
-def _theme() -> gr.Theme:
-    return gr.themes.Base(
-        primary_hue=ULTRAMARINE,
-        neutral_hue=PAPER,
-        font=["system-ui", "sans-serif"],
-        font_mono=["ui-monospace", "monospace"],
-        radius_size=gr.themes.sizes.radius_md,
-        text_size=gr.themes.sizes.text_md,
-    ).set(
-        body_background_fill="*neutral_50",
-        body_background_fill_dark="*neutral_950",
-        body_text_color="*neutral_800",
-        body_text_color_subdued="*neutral_500",
-        body_text_color_subdued_dark="*neutral_400",
-        block_info_text_color="*neutral_500",
-        block_label_text_color="*neutral_600",
-        button_primary_background_fill="*primary_600",
-        button_primary_background_fill_hover="*primary_700",
-        button_primary_background_fill_dark="*primary_500",
-        button_primary_background_fill_hover_dark="*primary_600",
-        checkbox_background_color_selected="*primary_600",
-        slider_color="*primary_500",
-        slider_color_dark="*primary_400",
-        color_accent="*primary_600",
+    names = (*SETTING_NAMES, "mask")
+    parts.button.click(named(events.preview_on_request, "photo", *names), **shown, api_name="preview").then(
+        None, js=SHOW_PAINTING
+    )
+    parts.photo.change(events.preview, **shown, api_visibility="private").then(None, js=SHOW_PAINTING)
+    gr.on([setting.change for setting in parts.settings], events.preview, **shown, api_visibility="private")
+    painted = {"inputs": [parts.photo, *parts.settings, parts.file_format], "preprocess": False, **painter}
+    parts.download.click(
+        named(events.paint, "photo", *names, "file_format"),
+        **painted,
+        outputs=[parts.file, parts.message],
+        show_progress_on=parts.message,
+        api_name="paint",
+    ).success(None, parts.file, js=SAVE_FILE)
+    parts.paint_all.click(
+        named(events.paint_all, "photos", *names, "file_format"),
+        [parts.photos, *parts.settings, parts.file_format],
+        [parts.zip, parts.report],
+        preprocess=False,
+        show_progress_on=parts.zip,
+        api_name="paint_all",
+        **painter,
+    )
+    parts.suits.click(
+        events.every_style, parts.photo, parts.pictures, preprocess=False, api_name="every_style", **painter
     )
 
 
-def _swatches(pipeline: StyleTransferPipeline) -> str:
-    """CSS that puts each style's sample on its radio button; inside the page, so that no address can break."""
-    rules = []
-    for position, name in enumerate(pipeline.styles, start=1):
-        sample = pipeline.sample(name)
-        if sample is not None:
-            file = io.BytesIO()
-            ImageOps.fit(load_picture(sample).rgb, (SWATCH_SIZE, SWATCH_SIZE)).save(file, "WEBP", quality=80)
-            picture = f"url(data:image/webp;base64,{base64.b64encode(file.getvalue()).decode('ascii')})"
-            rules.append(f"#styles label:nth-of-type({position})::before {{background-image: {picture}}}")
-    return "\n".join(rules)
-
-
-def _uploaded(photo: dict[str, Any] | None) -> Path:
-    """The file of a photo. A request could name any file of this machine: only what was uploaded is opened."""
-    if not photo or not photo.get("path"):
-        raise InputError("There is no photo yet: add one first.")
-    file = Path(photo["path"]).resolve()
-    if not (file.is_file() and file.is_relative_to(_files())):
-        raise InputError("The photo is no longer here: add it again.")
-    return file
-
-
-def _files() -> Path:
-    """Where Gradio keeps uploads, serves files from, and cleans up."""
-    return Path(gr.utils.get_upload_folder()).resolve()
-
-
-def _new_folder() -> Path:
-    """A folder of its own for a painting."""
-    _files().mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=_files()))
-
-
-def _sentence(error: InputError) -> str:
-    text = str(error)
-    return f"{text[0].upper()}{text[1:].rstrip('.')}."
+def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
+    """What needs no painter: the mask, the search, the calls."""
+    looks_again = gr.Timer(LOOK_AGAIN, active=events.studio.catalog.is_watching)
+    seen = gr.State(0)
+    gr.on(
+        [page.load, looks_again.tick],
+        events.refresh,
+        seen,
+        [parts.styles, parts.pictures, parts.settings[4], parts.settings[6], parts.notes, seen],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    gr.api(events.styles, api_name="styles", queue=False)
+    parts.search.input(None, parts.search, js=FILTER_STYLES)
+    gr.on(
+        [parts.part.change, parts.photo.change],
+        events.canvas,
+        [parts.part, parts.photo],
+        [parts.canvas, parts.settings[-1]],
+        preprocess=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    parts.photo.change(
+        lambda photo: gr.Button(interactive=bool(photo)),
+        parts.photo,
+        parts.suits,
+        preprocess=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    parts.canvas.input(
+        events.mask_of, parts.canvas, parts.settings[-1], show_progress="hidden", api_visibility="private"
+    )
+    current = [*parts.settings[:-1], parts.file_format]
+    gr.on(
+        [page.load, *(setting.change for setting in current)],
+        events.calls,
+        current,
+        parts.codes,
+        preprocess=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
 
 
 def _examples() -> list[str]:

@@ -253,10 +253,18 @@ def _scale(image: Image.Image, factor: float) -> Image.Image:
 # To a file
 
 
-def save_picture(image: Image.Image, path: str | Path, *, pnginfo: PngInfo | None = None) -> None:
+def save_picture(
+    image: Image.Image,
+    path: str | Path,
+    *,
+    pnginfo: PngInfo | None = None,
+    exif: bytes | None = None,
+    icc_profile: bytes | None = None,
+) -> None:
     """Writes the image in the format that the name ends with; a file of that name is replaced whole or not at all.
 
-    Formats without transparency (JPEG, BMP) get a white ground. `pnginfo` is text to embed; only PNG keeps it.
+    Formats without transparency (JPEG, BMP) get a white ground. `pnginfo` is text to embed, which only PNG keeps;
+    `exif` is kept by JPEG, WebP and AVIF, `icc_profile` by all but BMP.
 
     Raises:
         InputError: unknown suffix, missing folder, no permission, disk full, too many pixels for the format.
@@ -268,15 +276,17 @@ def save_picture(image: Image.Image, path: str | Path, *, pnginfo: PngInfo | Non
         raise InputError(f"there is no folder {path.parent} for {path.name}; make it first")
     if os.path.isdir(path):
         raise InputError(f"{path} is a folder; give another name for the picture")
-    _write_whole(path, _encode(image, path, pnginfo))
-
-
-def _encode(image: Image.Image, path: Path, pnginfo: PngInfo | None) -> bytes:
     file_format, options = _SAVED_AS[path.suffix.lower()]
+    extras = {"icc_profile": icc_profile}
+    extras |= {"pnginfo": pnginfo} if file_format == "PNG" else {}
+    extras |= {"exif": exif} if file_format in ("JPEG", "WEBP", "AVIF") else {}
+    options = options | {name: value for name, value in extras.items() if value is not None}
+    _write_whole(path, _encode(image, path, file_format, options))
+
+
+def _encode(image: Image.Image, path: Path, file_format: str, options: dict[str, Any]) -> bytes:
     if image.mode == "RGBA" and file_format in _OPAQUE_FORMATS:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    if file_format == "PNG" and pnginfo is not None:
-        options = {"pnginfo": pnginfo}
     encoded = io.BytesIO()  # in memory: Pillow's own writing to disk hides why it failed
     try:
         image.save(encoded, file_format, **options)

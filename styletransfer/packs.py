@@ -37,12 +37,15 @@ def load_pack(folder: str | Path) -> Generator:
         InputError: no such folder, no or foreign config, numbers out of bounds, pickle weights only, or weights that
             do not fit the config. Nothing is half loaded.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"There is no style pack at {folder}: give a pack's folder, or its org/name on the Hub.")
+    folder = _existing(folder)
     generator = Generator(**_read_config(folder))
     _load_weights(folder, generator)
     return generator.eval().requires_grad_(False)
+
+
+def pack_styles(folder: str | Path) -> dict[str, str]:
+    """Name -> title of a pack's styles in its order, read without its weights; raises InputError as `load_pack`."""
+    return dict(_read_config(_existing(folder))["styles"])
 
 
 def sample_path(folder: str | Path, style: str) -> Path | None:
@@ -84,6 +87,13 @@ def save_pack(
             write_card(partial)
     except (OSError, SafetensorError) as error:
         raise InputError(f"The pack {folder} cannot be written: {why_unwritten(error)}.") from error
+
+
+def _existing(folder: str | Path) -> Path:
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"There is no style pack at {folder}: give a pack's folder, or its org/name on the Hub.")
+    return folder
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from styletransfer import packs, repos
 from styletransfer.errors import InputError
+from styletransfer.finishing import finish, soft_mask
 from styletransfer.generator import STRIDE, Generator
-from styletransfer.images import Picture, load_picture, picture_to_tensor, tensor_to_picture
+from styletransfer.images import MAX_PIXELS, Picture, load_picture, picture_to_tensor, tensor_to_picture
 
 LEAST_SIDE = 16  # pixels
 WHOLE_PIXELS = 1024 * 1024  # up to here a picture is painted in one pass, with its own statistics
+BRUSH_SIZES = (0.25, 64.0)
 TILE_SIZE = 512  # side of what a tile adds to a larger picture; margins come on top
 
 Photo = Image.Image | Picture | str | Path | bytes | BinaryIO
@@ -71,34 +73,64 @@ class StyleTransferPipeline:
         return packs.sample_path(self.folder, style) if self.folder else None
 
     @torch.inference_mode()
-    def __call__(self, photo: Photo, style: str | Mapping[str, float], *, strength: float = 1.0) -> Image.Image:
+    def __call__(
+        self,
+        photo: Photo,
+        style: str | Mapping[str, float],
+        *,
+        strength: float = 1.0,
+        brush_size: float = 1.0,
+        keep_colors: bool = False,
+        mask: Photo | None = None,
+    ) -> Image.Image:
         """Paint a photo.
 
         Args:
             photo: a picture, opened or not; any size from 16x16 pixels.
             style: a name, or names with weights to mix ({"monet": 0.6, "great-wave": 0.4}), scaled to sum to 1.
             strength: 0 gives the photo's pixels exactly, 1 the painting, between them a blend.
+            brush_size: width of the strokes, 1 as learned in pixels of the photo; `relative_brush` turns a width
+                relative to the picture into this one. Between 0.25 and 64.
+            keep_colors: luminance from the painting, color from the photo.
+            mask: a picture, white where to paint, stretched over the photo. Its edge is softened inwards; where it is
+                black, the photo's pixels stay exactly.
 
         Returns:
-            RGB, or RGBA where the photo has transparency (kept bit for bit), as large as the upright photo.
+            RGB, or RGBA where the photo has transparency (kept bit for bit), as large as the upright photo. The same
+            photo and settings give the same picture.
 
         Raises:
-            InputError: unreadable or too small photo, unknown style, weights or strength out of range.
+            InputError: unreadable or too small photo or mask, unknown style, weights, strength or brush out of range.
         """
-        weights = self._style_weights(style)
-        if not 0 <= strength <= 1:  # NaN fails this, too
-            raise InputError(f"Strength is {strength}: it must be between 0 (the photo) and 1 (the painting).")
+        self._style_weights(style)
         picture = photo if isinstance(photo, Picture) else load_picture(photo)
-        if min(picture.size) < LEAST_SIDE:
-            width, height = picture.size
-            raise InputError(f"The photo is {width}x{height} pixels: the least that can be painted is 16x16.")
+        check_settings(picture, strength, brush_size)
+        soft = None if mask is None else soft_mask(_opened(mask), picture.size)
         if strength == 0:
             return picture.compose()
-        painting = Image.new("RGB", picture.size)
-        for box, tile in self._paint(picture.rgb, weights):
-            original = picture_to_tensor(picture.rgb.crop(box)).to(tile) if strength < 1 else tile
-            painting.paste(tensor_to_picture(torch.lerp(original, tile, strength)), box[:2])
-        return Picture(painting, picture.alpha).compose()
+        painting = self.paint(picture.rgb, style, brush_size=brush_size)
+        finished = finish(picture.rgb, painting, strength=strength, keep_colors=keep_colors, mask=soft)
+        return Picture(finished, picture.alpha).compose()
+
+    @torch.inference_mode()
+    def paint(self, rgb: Image.Image, style: str | Mapping[str, float], *, brush_size: float = 1.0) -> Image.Image:
+        """The painting alone: "RGB" of at least 16x16 pixels in, "RGB" of the same size out. See `__call__`."""
+        weights = self._style_weights(style)
+        if brush_size == 1:
+            return self._painted(rgb, weights)
+        painting = self._painted(rescaled(rgb, 1 / brush_size), weights)
+        painting = painting.resize(rgb.size, Image.Resampling.LANCZOS if brush_size < 1 else Image.Resampling.BICUBIC)
+        if brush_size < 1:
+            return painting
+        # Enlarged strokes are blurred. Painted over once more they are sharp again, and stay large. The share of the
+        # photo keeps its contours, and makes the step from a brush of 1 to a slightly larger one a small one.
+        return self._painted(Image.blend(painting, rgb, 1 / brush_size**2), weights)
+
+    def _painted(self, rgb: Image.Image, weights: Tensor) -> Image.Image:
+        painting = Image.new("RGB", rgb.size)
+        for box, tile in self._paint(rgb, weights):
+            painting.paste(tensor_to_picture(tile), box[:2])
+        return painting
 
     def _style_weights(self, style: str | Mapping[str, float]) -> Tensor:
         mix = {style: 1.0} if isinstance(style, str) else dict(style)
@@ -128,6 +160,17 @@ class StyleTransferPipeline:
         return picture_to_tensor(rgb).to(self.device)
 
 
+def relative_brush(brush_size: float, size: tuple[int, int], side: int) -> float:
+    """The brush for a picture of `size` whose strokes look as `brush_size` does on the picture made smaller.
+
+    Args:
+        brush_size: on the smaller picture.
+        size: width and height of the picture in pixels.
+        side: the longer side of the smaller picture; pictures that are no larger keep the brush.
+    """
+    return min(brush_size * max(1.0, max(size) / side), BRUSH_SIZES[1])
+
+
 def fastest_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the hardware multiplies it natively; elsewhere it would be emulated, slower than float32."""
     if device.type == "cuda":
@@ -142,11 +185,34 @@ def _cpu_has_bfloat16() -> bool:
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
-def _thumbnail(rgb: Image.Image) -> Image.Image:
-    """The whole picture with about WHOLE_PIXELS pixels: what its statistics are measured on."""
-    scale = math.sqrt(WHOLE_PIXELS / (rgb.width * rgb.height))
+def check_settings(picture: Picture, strength: float, brush_size: float) -> None:
+    """Raises InputError where a photo cannot be painted with these; NaN is out of every range."""
+    if not 0 <= strength <= 1:
+        raise InputError(f"Strength is {strength}: it must be between 0 (the photo) and 1 (the painting).")
+    width, height = picture.size
+    if min(picture.size) < LEAST_SIDE:
+        raise InputError(f"The photo is {width}x{height} pixels: the least that can be painted is 16x16.")
+    least, most = BRUSH_SIZES
+    if not least <= brush_size <= most:
+        raise InputError(f"The brush size is {brush_size}: it must be between {least} (fine) and {most:g} (broad).")
+    if width * height > MAX_PIXELS * brush_size**2:
+        raise InputError(f"The photo is too large for a brush of {brush_size}: take a larger brush.")
+
+
+def _opened(mask: Photo) -> Image.Image:
+    picture = mask if isinstance(mask, Picture) else load_picture(mask)
+    return picture.rgb
+
+
+def rescaled(rgb: Image.Image, scale: float) -> Image.Image:
+    """The picture at that scale, no side of it below what can be painted."""
     size = (max(LEAST_SIDE, round(rgb.width * scale)), max(LEAST_SIDE, round(rgb.height * scale)))
     return rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _thumbnail(rgb: Image.Image) -> Image.Image:
+    """The whole picture with about WHOLE_PIXELS pixels: what its statistics are measured on."""
+    return rescaled(rgb, math.sqrt(WHOLE_PIXELS / (rgb.width * rgb.height)))
 
 
 def _tiles(width: int, height: int, side: int) -> Iterator[Box]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 from styletransfer.generator import Generator
+from styletransfer.page_calls import curl_call
 from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.results import read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM_FLAGS = [
@@ -64,16 +67,21 @@ def outside():
 
 @pytest.fixture(scope="module")
 def address(pack, outside, tmp_path_factory):
-    """Where the app, started as people start it but in an empty working folder, answers."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    folder = tmp_path_factory.mktemp("app")
-    environment = {**os.environ, "STYLETRANSFER_PACK": str(pack), "GRADIO_SERVER_PORT": str(port)}
-    environment |= {"GRADIO_TEMP_DIR": str(folder / "files"), "CUDA_VISIBLE_DEVICES": ""}
+    """Where the app answers."""
+    environment = {**os.environ, "STYLETRANSFER_PACK": str(pack)}
     environment.pop("GRADIO_ANALYTICS_ENABLED")  # the app itself has to keep quiet
     environment |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), f"http://127.0.0.1:{outside.getsockname()[1]}")
     environment["NO_PROXY"] = "127.0.0.1,localhost"
+    yield from start_app(tmp_path_factory.mktemp("app"), environment)
+
+
+def start_app(folder, environment):
+    """Yield the address of the app, started as people start it but in an empty working folder."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    environment = environment | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "files")}
+    environment["CUDA_VISIBLE_DEVICES"] = ""
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, ROOT / "app.py"], cwd=folder, env=environment, stdout=log, stderr=log
@@ -191,7 +199,7 @@ def test_every_style_can_be_chosen_and_paints_as_the_pipeline_does(page, photo_f
         expect(page.locator("#styles label.selected")).to_have_text(title)
         page.locator("#paint").click()
         says(page, f"{title}, 80 × 96 pixels.")
-        expect(page.locator("#painting img")).to_have_attribute("src", re.compile(f"-{style}.png$"))
+        expect(page.locator("#painting img").last).to_have_attribute("src", re.compile(f"-({style}|photo).jpg$"))
         assert_alike(download(page)[1], pixels(pipeline(photo_file, style)))
 
 
@@ -229,6 +237,110 @@ def test_an_example_is_painted_by_one_click(page):
     page.locator(".gallery-item").first.click()
     says(page, re.compile(r"^Red, \d+ × \d+ pixels\.$"))
     assert download(page)[0].endswith("-red.png")
+
+
+# ---------------------------------------------------------------- turning the painting
+
+
+def turn(page, change):
+    """Make a change and wait for the picture that follows from it."""
+    before = page.locator("#painting img").last.get_attribute("src")
+    change()
+    expect(page.locator("#painting img").last).not_to_have_attribute("src", before)
+
+
+def set_number(page, slider, value):
+    page.locator(f"#{slider} input[type=number]").fill(str(value))
+    page.locator(f"#{slider} input[type=number]").press("Tab")
+
+
+def test_the_picture_follows_strength_brush_and_colors_without_a_click(page, photo_file, pipeline):
+    add(page, photo_file)
+    says(page, "Red, 80 × 96 pixels.")
+    turn(page, lambda: set_number(page, "strength", 0.7))
+    page.locator("#more > button").click()
+    turn(page, lambda: set_number(page, "brush", 2))
+    turn(page, lambda: page.locator("#colors input").check())
+    expected = pipeline(photo_file, "red", strength=0.7, brush_size=2, keep_colors=True)
+    assert_alike(download(page)[1], pixels(expected))
+
+
+def test_two_styles_are_mixed(page, photo_file, pipeline):
+    add(page, photo_file)
+    says(page, "Red, 80 × 96 pixels.")
+    page.locator("#more > button").click()
+    page.locator("#second input").click()
+    page.get_by_role("option", name="Blue").click()
+    says(page, "Red + Blue, 80 × 96 pixels.")
+    name, painting = download(page)
+    assert name == "beach at noon-red+blue.png"
+    assert_alike(painting, pixels(pipeline(photo_file, {"red": 1, "blue": 0.5})))
+
+
+def test_only_what_is_drawn_over_is_painted(page, tmp_path, photo):
+    photo.resize((400, 320)).save(tmp_path / "photo.png")
+    add(page, tmp_path / "photo.png")
+    says(page, "Red, 400 × 320 pixels.")
+    page.locator("#more > button").click()
+    page.locator("#part input").check()
+    canvas = page.locator("#canvas canvas").first
+    expect(page.locator("#canvas").get_by_label("Brush").first).to_be_visible()
+    canvas.scroll_into_view_if_needed()
+    turn(page, lambda: draw(page, canvas))
+    painting, original = download(page)[1], pixels(tmp_path / "photo.png")
+    changed = np.abs(painting - original).max(axis=-1) > 0
+    assert not changed[:, :80].any() and not changed[:60].any()  # far from the stroke: bit for bit
+    assert changed[150:170, 190:210].mean() > 0.9
+
+
+def draw(page, canvas):
+    """A stroke through the middle; again until the canvas has taken its picture and answers."""
+    box = canvas.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.wait_for_timeout(2000)  # the canvas says nothing when it is ready to be drawn on
+    page.mouse.move(x - 30, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y, steps=6)
+    page.mouse.up()
+
+
+def test_a_jpeg_can_be_taken_home_and_its_settings_make_it_again(page, photo_file, pipeline):
+    add(page, photo_file)
+    says(page, "Red, 80 × 96 pixels.")
+    turn(page, lambda: set_number(page, "strength", 0.6))
+    page.locator("#format").get_by_text("JPEG").click()
+    with page.expect_download() as waiting:
+        page.locator("#download").click()
+    assert waiting.value.suggested_filename == "beach at noon-red.jpg"
+    settings = read_settings(waiting.value.path())
+    again = pipeline(photo_file, settings["style"], strength=settings["strength"], brush_size=settings["brush_size"])
+    assert np.abs(np.asarray(Image.open(waiting.value.path())) - pixels(again)).mean() < 3.5
+    assert settings["photo"] == "beach at noon.jpg"
+
+
+def test_the_own_photo_is_shown_in_every_style(page, photo_file):
+    add(page, photo_file)
+    page.locator("#suits").click()
+    background = "() => getComputedStyle(document.querySelectorAll('#styles label')[1], '::before').backgroundImage"
+    page.wait_for_function(f"({background})().startsWith('url')")
+
+
+def test_several_photos_come_back_in_one_zip_and_a_bad_one_is_reported(page, tmp_path, photo, pipeline):
+    (tmp_path / "bad.png").write_text("no picture")
+    photo.save(tmp_path / "one.png")
+    photo.rotate(90, expand=True).save(tmp_path / "two.png")
+    page.get_by_role("tab", name="Several photos").click()
+    page.locator("#photos input[type=file]").set_input_files([tmp_path / f"{n}.png" for n in ("one", "bad", "two")])
+    expect(page.locator("#photos")).to_contain_text("two")
+    page.locator("#paint-all").click()
+    expect(page.locator("#report")).to_contain_text("2 / 3")
+    expect(page.locator("#report")).to_contain_text("✗ bad.png")
+    with page.expect_download() as waiting:
+        page.locator("#zip a").first.click()
+    with zipfile.ZipFile(waiting.value.path()) as archive:
+        assert sorted(archive.namelist()) == ["one-red.png", "two-red.png"]
+        with archive.open("two-red.png") as file:
+            assert_alike(np.asarray(Image.open(file)).astype(int), pixels(pipeline(tmp_path / "two.png", "red")))
 
 
 # ---------------------------------------------------------------- bad input
@@ -271,7 +383,73 @@ def test_the_page_fits_its_window_and_shows_samples(page, photo_file, width):
     assert page.locator("#styles label").nth(1).evaluate(sample) == "none"  # this style has no sample
 
 
+def test_the_page_speaks_chinese_to_those_who_do(browser, address):
+    context = browser.new_context(locale="zh-CN")
+    page = context.new_page()
+    page.goto(address)
+    expect(page.locator("#paint")).to_have_text("作画")
+    expect(page.locator("h1")).to_have_text("照片变画作")
+    expect(page.locator("#limits")).to_contain_text("50 MB")
+    context.close()
+
+
 # ---------------------------------------------------------------- programs
+
+
+def test_the_call_shown_for_python_does_what_the_page_does(page, photo_file, pipeline, tmp_path):
+    page.locator("#styles").get_by_text("Blue", exact=True).click()
+    set_number(page, "strength", 0.5)
+    page.locator("#program > button").click()
+    code = page.locator("#code-python .cm-content")
+    expect(code).to_contain_text("strength=0.5")
+    expect(code).to_contain_text("style='blue'")
+    shutil.copy(photo_file, tmp_path / "photo.jpg")
+    (tmp_path / "call.py").write_text(code.inner_text() + "\nprint(painting)\n")
+    done = subprocess.run([sys.executable, "call.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    painting = done.stdout.splitlines()[-1]
+    assert_alike(pixels(painting), pixels(pipeline(photo_file, "blue", strength=0.5)))
+    shell = page.locator("#code-shell .cm-content").inner_text()
+    assert shell == "python -m styletransfer photo.jpg --style blue --strength 0.5 -o painting.png"
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_call_shown_for_curl_works(address, photo_file, tmp_path):
+    shutil.copy(photo_file, tmp_path / "photo.jpg")
+    settings = {"style": "blue", "strength": 1, "brush_size": 1, "keep_colors": True, "second": "", "second_share": 0.5}
+    settings |= {"third": "", "third_share": 0.5, "mask": None, "file_format": "JPEG"}
+    call = curl_call(address, settings)
+    done = subprocess.run(["bash", "-c", call], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert "event: complete" in done.stdout and "photo-blue.jpg" in done.stdout, done
+
+
+def test_every_endpoint_names_its_parameters(address):
+    client = Client(address, verbose=False, analytics_enabled=False)
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert sorted(endpoints) == ["/every_style", "/paint", "/paint_all", "/preview", "/styles"]
+    settings = ["style", "strength", "brush_size", "keep_colors", "second", "second_share", "third", "third_share"]
+    names = {name: [each["parameter_name"] for each in told["parameters"]] for name, told in endpoints.items()}
+    assert names["/paint"] == ["photo", *settings, "mask", "file_format"]
+    assert names["/paint_all"] == ["photos", *settings, "mask", "file_format"]
+    assert names["/preview"] == ["photo", *settings, "mask"]
+    assert [style["key"] for style in client.predict(api_name="/styles")["styles"]] == ["red", "blue"]
+
+
+def test_a_program_can_give_a_mask(address, photo_file, tmp_path, pipeline):
+    client = Client(address, download_files=tmp_path, verbose=False, analytics_enabled=False)
+    mask = Image.new("L", (80, 96))
+    mask.paste(255, (40, 0, 80, 96))
+    mask.save(tmp_path / "mask.png")
+    photo, given = handle_file(photo_file), handle_file(tmp_path / "mask.png")
+    painting, _ = client.predict(photo=photo, style="red", mask=given, api_name="/paint")
+    assert_alike(pixels(painting), pixels(pipeline(photo_file, "red", mask=mask)))
+
+
+@pytest.mark.parametrize("setting", [{"strength": 2}, {"brush_size": 0}, {"second": "green"}, {"file_format": "EXE"}])
+def test_a_wrong_setting_is_told_in_a_sentence(address, photo_file, setting):
+    client = Client(address, verbose=False, analytics_enabled=False)
+    with pytest.raises(Exception, match=r"(Strength|brush size|no style|no format)"):
+        client.predict(photo=handle_file(photo_file), style="red", **setting, api_name="/paint")
 
 
 def test_a_program_can_paint(address, photo_file, pipeline, tmp_path):
@@ -284,9 +462,12 @@ def test_a_program_can_paint(address, photo_file, pipeline, tmp_path):
 
 
 def test_a_file_of_the_server_that_nobody_uploaded_is_not_painted(address, pack):
+    settings = ["red", 1, 1, False, "", 0.5, "", 0.5, None, "PNG"]
+
     def answer(photo):  # gradio_client would upload the file first
         call = urllib.request.Request(
-            f"{address}gradio_api/call/paint", json.dumps({"data": [photo, "red", 1]}).encode()
+            f"{address}gradio_api/call/paint",
+            json.dumps({"data": [photo, *settings]}).encode(),
         )
         call.add_header("Content-Type", "application/json")
         with urllib.request.urlopen(call) as reply:

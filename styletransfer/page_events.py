@@ -1,0 +1,275 @@
+"""What happens on the page, as named functions: settings in as the browser sent them, pictures and sentences out."""
+
+import functools
+import html
+import inspect
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from styletransfer.catalog import Catalog
+from styletransfer.errors import InputError
+from styletransfer.images import load_picture
+from styletransfer.page_calls import curl_call, python_call, shell_call
+from styletransfer.page_look import card_pictures
+from styletransfer.studio import Studio, Turn, zip_files
+
+PREVIEW_QUALITY = 92  # of the JPEG shown on the page; what is taken home is painted anew
+
+NO_STYLE = ("–", "")
+
+File = dict[str, Any]
+MASK_SIDE = 512  # pixels of the photo to draw on: its edge is softened anyway, and browsers send it at every stroke
+SETTING_NAMES = ("style", "strength", "brush_size", "keep_colors", "second", "second_share", "third", "third_share")
+
+
+class Events:
+    """The events of a page over one studio. A fault of the visitor's is shown beside the button, in one sentence."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+
+    def preview(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
+        """Show a photo and its painting at screen size: returns both pictures, a line about them, the button."""
+        if not photo:
+            yield None, "", gr.Button(interactive=False)
+            return
+        try:
+            yield *self._preview(photo, *settings), gr.Button(interactive=True)
+        except InputError as error:
+            yield None, sentence(error), gr.Button(interactive=False)
+            raise told(error) from error
+
+    def preview_on_request(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
+        """The same for the button, which asks for a photo where there is none."""
+        if photo:
+            yield from self.preview(photo, *settings)
+            return
+        error = InputError("There is no photo yet: add one first.")
+        yield None, sentence(error), gr.Button(interactive=False)
+        raise told(error)
+
+    def paint(self, photo: File | None, *settings: Any) -> tuple[str, str]:
+        """Paint a photo at its full size: returns the painting's file, settings inside, and a line about it."""
+        try:
+            file = uploaded(photo)
+            *settings, file_format = settings
+            turn = turn_of(*settings)
+            painted = self.studio.paint(file, turn, new_folder(), file_format)
+            with Image.open(painted) as image:
+                size = image.size
+            return str(painted), f"{self._titles(turn)}, {size[0]} × {size[1]} pixels."
+        except InputError as error:
+            raise told(error) from error
+
+    def paint_all(self, photos: list[File] | None, *settings: Any) -> Iterator[tuple[Any, str]]:
+        """Paint several photos with the same settings: returns a zip of the paintings and a report, one line each."""
+        try:
+            files = [uploaded(photo) for photo in photos or []]
+            if not files:
+                raise InputError("There are no photos yet: add some first.")
+            *settings, file_format = settings
+            folder, lines, painted = new_folder(), [], []
+            outcomes = self.studio.paint_all(files, turn_of(*settings), folder, file_format)
+            for file, outcome in zip(files, outcomes, strict=True):
+                painted += [outcome] if isinstance(outcome, Path) else []
+                lines.append(f"✓ {file.name}" if isinstance(outcome, Path) else f"✗ {outcome}")
+                yield None, report(lines)
+            archive = zip_files(painted, new_folder() / "paintings.zip") if painted else None
+            yield archive and str(archive), report([*lines, f"{len(painted)} / {len(files)}"])
+        except InputError as error:
+            yield None, report([sentence(error)])
+            raise told(error) from error
+
+    def every_style(self, photo: File | None) -> str:
+        """Put the visitor's own photo on the style cards, painted small in each of them."""
+        try:
+            return card_pictures(self.studio.catalog.styles, self.studio.in_every_style(uploaded(photo)))
+        except InputError as error:
+            raise told(error) from error
+
+    def styles(self) -> dict[str, Any]:
+        """List the styles: key, title, note and pack of each, and the packs that are missing, with the reason."""
+        catalog = self.studio.catalog
+        cards = [
+            {"key": card.key, "title": card.title, "note": card.note, "pack": card.pack}
+            for card in catalog.styles.values()
+        ]
+        return {"styles": cards, "notes": list(catalog.notes)}
+
+    def refresh(self, seen: int) -> tuple[Any, ...]:
+        """Offer the styles of packs that have come since the page last looked, and say which packs are missing."""
+        catalog = self.studio.catalog
+        version = catalog.version
+        if version == seen:
+            return tuple(gr.skip() for _ in range(6))
+        offered = choices(catalog)
+        second, third = (gr.Dropdown(choices=[NO_STYLE, *offered]) for _ in range(2))
+        return gr.Radio(choices=offered), card_pictures(catalog.styles), second, third, notes_of(catalog), version
+
+    def mask_of(self, drawn: dict[str, Any] | None) -> str | None:
+        """What was drawn over the photo as the file of a mask, white where there is paint; None for nothing drawn."""
+        alphas = [layer.getchannel("A") for layer in (drawn or {}).get("layers") or [] if layer.mode == "RGBA"]
+        mask = Image.new("L", alphas[0].size) if alphas else None
+        for alpha in alphas:
+            mask.paste(255, mask=alpha.point(lambda level: 255 * (level > 127)))
+        if mask is None or mask.getextrema()[1] == 0:
+            return None
+        file = new_folder() / "mask.png"
+        mask.save(file)
+        return str(file)
+
+    def canvas(self, wanted: bool, photo: File | None) -> tuple[Any, None]:
+        """The photo at screen size to draw a mask on, where one is wanted; and no mask yet."""
+        if not wanted or not photo:
+            return gr.ImageEditor(value=None, visible=False), None
+        try:
+            shown = self.studio.screen_photo(uploaded(photo))
+        except InputError:  # it has been said beside the photo
+            return gr.ImageEditor(value=None, visible=False), None
+        shown.thumbnail((MASK_SIDE, MASK_SIDE), Image.Resampling.LANCZOS)
+        file = save_preview(shown, "photo")
+        return gr.ImageEditor(value={"background": file, "layers": [], "composite": None}, visible=True), None
+
+    def calls(self, request: gr.Request, *settings: Any) -> tuple[str, str, str]:
+        """The call for the current settings in Python, for curl and for a shell."""
+        *settings, file_format = settings
+        try:
+            turn = turn_of(*settings, None)
+        except InputError:
+            return "", "", ""
+        values = dict(zip(SETTING_NAMES, settings, strict=True))
+        values |= {"mask": None, "file_format": file_format}
+        address = str(request.request.base_url) if request else ""
+        return python_call(address, values), curl_call(address, values), shell_call(turn.mix, turn.strength)
+
+    def _preview(self, photo: File, *settings: Any) -> tuple[tuple[str, str], str]:
+        file, turn = uploaded(photo), turn_of(*settings)
+        shown = self.studio.show(file, turn)
+        name = f"{file.stem[:60]}-{'+'.join(turn.mix).replace('/', '-').replace(':', '-')}"
+        pictures = save_preview(shown.before, f"{file.stem[:60]}-photo"), save_preview(shown.after, name)
+        about = f"{shown.title}, {shown.full_size[0]} × {shown.full_size[1]} pixels."
+        return pictures, " ".join([about, *(f"About this photo: {note}." for note in shown.notes)])
+
+    def _titles(self, turn: Turn) -> str:
+        return " + ".join(self.studio.catalog.styles[key].title for key in turn.mix)
+
+
+def notes_of(catalog: Catalog) -> str:
+    """The packs that are missing, and why, as HTML."""
+    return report(list(catalog.notes))
+
+
+def named(event: Callable[..., Any], *names: str) -> Callable[..., Any]:
+    """The event with names for its parameters: Gradio reads them from the signature, for the endpoint's callers."""
+    is_generator = inspect.isgeneratorfunction(event)
+
+    def call(*arguments: Any) -> Any:
+        return event(*arguments)
+
+    def steps(*arguments: Any) -> Iterator[Any]:
+        yield from event(*arguments)
+
+    function = functools.wraps(event)(steps if is_generator else call)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [
+        inspect.Parameter(name, kind, default=None if name == "mask" else inspect.Parameter.empty) for name in names
+    ]
+    # A default may not stand before a parameter without one: whatever follows the mask has one, too.
+    for position in range(names.index("mask") + 1 if "mask" in names else len(names), len(names)):
+        parameters[position] = parameters[position].replace(default=None)
+    function.__signature__ = inspect.Signature(parameters)
+    return function
+
+
+def choices(catalog: Catalog) -> list[tuple[str, str]]:
+    """Title and key of every style, as a component offers them."""
+    return [(card.title, key) for key, card in catalog.styles.items()]
+
+
+def turn_of(
+    style: Any,
+    strength: Any,
+    brush_size: Any,
+    keep_colors: Any,
+    second: Any,
+    second_share: Any,
+    third: Any,
+    third_share: Any,
+    mask: File | None = None,
+) -> Turn:
+    """The settings of a request, each checked for its kind; ranges are the pipeline's to check."""
+    mix: dict[str, float] = {}
+    shares = (1.0, number(second_share, "share"), number(third_share, "share"))
+    for key, share in zip((style, second, third), shares, strict=True):
+        if key and share > 0:
+            if not isinstance(key, str):
+                raise InputError("A style is given by its name.")
+            mix[key] = mix.get(key, 0.0) + share
+    if not mix:
+        raise InputError("There is no style yet: choose one first.")
+    picture = None
+    if mask:
+        with uploaded(mask, "mask").open("rb") as file:
+            picture = load_picture(file).rgb.convert("L")
+    return Turn(mix, number(strength, "strength"), number(brush_size, "brush size"), bool(keep_colors), picture)
+
+
+def number(value: Any, name: str) -> float:
+    """A finite number; raises InputError for all else."""
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    raise InputError(f"The {name} is {str(value)[:40]!r}: give a number.")
+
+
+def uploaded(photo: Mapping[str, Any] | None, what: str = "photo") -> Path:
+    """The file of a photo. A request could name any file of this machine: only what was uploaded is opened."""
+    if not isinstance(photo, Mapping) or not isinstance(photo.get("path"), str):
+        raise InputError(f"There is no {what} yet: add one first.")
+    file = Path(photo["path"]).resolve()
+    if not (file.is_file() and file.is_relative_to(files_folder())):
+        raise InputError(f"The {what} is no longer here: add it again.")
+    return file
+
+
+def files_folder() -> Path:
+    """Where Gradio keeps uploads, serves files from, and cleans up."""
+    return Path(gr.utils.get_upload_folder()).resolve()
+
+
+def new_folder() -> Path:
+    """A folder of its own for what one event makes."""
+    files_folder().mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=files_folder()))
+
+
+def save_preview(image: Image.Image, name: str) -> str:
+    """A picture for the screen, quick to write and to send: JPEG, or PNG where there is transparency."""
+    if image.mode == "RGBA":
+        file = new_folder() / f"{name}.png"
+        image.save(file, compress_level=1)
+    else:
+        file = new_folder() / f"{name}.jpg"
+        image.save(file, quality=PREVIEW_QUALITY, subsampling=0)
+    return str(file)
+
+
+def sentence(error: InputError) -> str:
+    """With a capital and a full stop."""
+    text = str(error)
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."
+
+
+def told(error: InputError) -> gr.Error:
+    """The error as Gradio shows it."""
+    return gr.Error(html.escape(sentence(error), quote=False), title="Not painted", print_exception=False)
+
+
+def report(lines: list[str]) -> str:
+    """Lines of HTML."""
+    return "<br>".join(html.escape(line) for line in lines)

@@ -1,0 +1,89 @@
+"""Brush size, colors and masks through the pipeline."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_pipeline import farthest, pixels, random_generator, refusal
+
+from styletransfer.images import load_picture
+from styletransfer.pipeline import StyleTransferPipeline, relative_brush
+
+
+@pytest.fixture(scope="module")
+def painter():
+    return StyleTransferPipeline(random_generator(), device="cpu", dtype=torch.float32)
+
+
+@pytest.fixture
+def large(photo):
+    return photo.resize((288, 240), Image.Resampling.BICUBIC)
+
+
+def test_a_brush_of_1_is_the_network_itself_and_a_near_one_is_near(painter, large):
+    plain = painter(large, "night")
+    assert farthest(painter(large, "night", brush_size=1.0), plain) == 0
+    near = np.abs(pixels(painter(large, "night", brush_size=1.02)) - pixels(plain)).mean()
+    far = np.abs(pixels(painter(large, "night", brush_size=3)) - pixels(plain)).mean()
+    assert near < far / 2
+
+
+@pytest.mark.parametrize("brush", [0.25, 0.5, 0.8, 1.5, 2, 4, 64])
+def test_any_brush_gives_a_picture_of_the_photos_size_the_same_each_time(painter, photo, brush):
+    painting = painter(photo, "wave", brush_size=brush)
+    assert painting.size == photo.size and painting.mode == "RGB"
+    assert farthest(painting, painter(photo, "wave", brush_size=brush)) == 0
+
+
+def test_a_large_brush_stays_sharp(painter, large):
+    """An enlarged small painting would have lost most of what changes from pixel to pixel."""
+
+    def sharpness(image):
+        return np.abs(np.diff(pixels(image).mean(axis=-1), axis=1)).mean()
+
+    small = painter(large.resize((96, 80), Image.Resampling.LANCZOS), "night")
+    enlarged = small.resize(large.size, Image.Resampling.BICUBIC)
+    assert sharpness(painter(large, "night", brush_size=3)) > 1.5 * sharpness(enlarged)
+
+
+@pytest.mark.parametrize("brush", [0.2, 0, -1, 65, float("nan"), float("inf")])
+def test_a_brush_out_of_range_is_refused(painter, photo, brush):
+    assert "brush size" in refusal(painter, photo, "wave", brush_size=brush)
+
+
+def test_a_fine_brush_on_a_huge_photo_is_refused_before_it_is_tried(painter, monkeypatch, photo):
+    monkeypatch.setattr("styletransfer.pipeline.MAX_PIXELS", 96 * 80 * 2)
+    assert "larger brush" in refusal(painter, photo, "wave", brush_size=0.5)
+    painter(photo, "wave", brush_size=0.8)
+
+
+def test_strokes_relative_to_the_picture():
+    assert relative_brush(1, (600, 400), 768) == 1
+    assert relative_brush(1, (1536, 400), 768) == 2
+    assert relative_brush(0.5, (400, 3072), 768) == 2
+    assert relative_brush(3, (100_000, 10), 768) == 64
+
+
+def test_kept_colors_are_the_photos_and_light_is_the_paintings(painter, photo):
+    plain, kept = painter(photo, "night"), painter(photo, "night", keep_colors=True)
+    assert np.abs(pixels(kept.convert("L")) - pixels(plain.convert("L"))).max() <= 2
+    chroma = [pixels(image.convert("YCbCr"))[..., 1:] for image in (photo, plain, kept)]
+    assert np.abs(chroma[2] - chroma[0]).mean() < np.abs(chroma[1] - chroma[0]).mean() / 2
+
+
+def test_a_mask_paints_where_it_is_white_and_alpha_stays(painter, photo, tmp_path):
+    mask = Image.new("L", (48, 40))
+    mask.paste(255, (24, 0, 48, 40))
+    mask.save(tmp_path / "mask.png")
+    photo.putalpha(Image.linear_gradient("L").resize(photo.size))
+    for given in (mask, tmp_path / "mask.png"):
+        painting = painter(photo, "night", mask=given)
+        seen, whole = load_picture(photo).rgb, painter(photo, "night")
+        np.testing.assert_array_equal(pixels(painting)[:, :46, :3], pixels(seen)[:, :46])
+        np.testing.assert_array_equal(pixels(painting)[:, 60:], pixels(whole)[:, 60:])
+        np.testing.assert_array_equal(pixels(painting)[..., 3], pixels(photo)[..., 3])
+
+
+def test_a_mask_that_is_no_picture_is_refused(painter, photo, tmp_path):
+    (tmp_path / "mask.png").write_text("no picture")
+    assert "mask.png" in refusal(painter, photo, "wave", mask=tmp_path / "mask.png")
