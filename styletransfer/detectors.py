@@ -62,7 +62,7 @@ class Streak:
 
 
 class Detectors:
-    """All of them, for one run.
+    """All of them, for one run; a run taken up again begins to count anew.
 
     Args:
         adversarial: form of the adversarial loss.
