@@ -201,18 +201,15 @@ def test_a_connection_cut_once_in_the_middle_of_a_file_does_no_harm(hub, pack_fi
     assert fault.hits == 1
 
 
-def test_the_command_line_paints_with_a_pack_from_the_hub_and_then_without_the_hub(
-    hub, pack_files, tmp_path, photo, pack
-):
+def test_the_command_line_paints_with_a_pack_from_the_hub(hub, pack_files, tmp_path, photo, pack):
     commit = hub.put(pack, pack_files)
     photo.save(tmp_path / "photo.png")
-    command = [sys.executable, "-m", "styletransfer", str(tmp_path / "photo.png"), "--style", "red"]
-    for source, output, offline in ((pack, "a.png", "0"), (f"{pack}@{commit.sha}", "b.png", "1")):
-        options = ["--pack", source, "-o", str(tmp_path / output)]
-        environment = {**hub.environment(), "HF_HUB_OFFLINE": offline}
-        done = subprocess.run([*command, *options], env=environment, cwd=ROOT, capture_output=True, text=True)
-        assert (done.returncode, done.stderr) == (0, "")
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    options = ["--pack", f"{pack}@{commit.sha}", "--style", "red", "-o", tmp_path / "painted.png"]
+    command = [sys.executable, "-m", "styletransfer", tmp_path / "photo.png", *options]
+    done = subprocess.run(command, env=hub.environment(), cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    with Image.open(tmp_path / "painted.png") as painting:
+        assert painting.size == photo.size
 
 
 # ---------------------------------------------------------------- what fails: one sentence, nothing lost
