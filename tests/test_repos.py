@@ -1,14 +1,12 @@
 """Packs by their names on the Hub: fetched, cached, noticed when moved, refused when unsafe; over real HTTP."""
 
 import json
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
 import pytest
 from hub_server import hub as running_hub
-from pack_client import ROOT, Client, RefusalError
+from pack_client import Client, RefusalError
 from PIL import Image
 
 from styletransfer.errors import InputError
@@ -199,17 +197,6 @@ def test_a_connection_cut_once_in_the_middle_of_a_file_does_no_harm(hub, pack_fi
     fault = hub.fail(f"*/{WEIGHTS}", "cut", method="GET", after_bytes=1000)
     assert (resolve(pack) / WEIGHTS).read_bytes() == pack_files[WEIGHTS]
     assert fault.hits == 1
-
-
-def test_the_command_line_paints_with_a_pack_from_the_hub(hub, pack_files, tmp_path, photo, pack):
-    commit = hub.put(pack, pack_files)
-    photo.save(tmp_path / "photo.png")
-    options = ["--pack", f"{pack}@{commit.sha}", "--style", "red", "-o", tmp_path / "painted.png"]
-    command = [sys.executable, "-m", "styletransfer", tmp_path / "photo.png", *options]
-    done = subprocess.run(command, env=hub.environment(), cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    with Image.open(tmp_path / "painted.png") as painting:
-        assert painting.size == photo.size
 
 
 # ---------------------------------------------------------------- what fails: one sentence, nothing lost
