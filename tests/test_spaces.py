@@ -194,6 +194,13 @@ def test_a_space_with_another_app_is_left_alone(hub, space, client):
     assert hub.repo(space, "space").head is before
 
 
+def test_a_public_space_is_not_taken_for_a_private_one(hub, space, client):
+    before = hub.put(space, {"README.md": "---\nsdk: gradio\n---\n"}, "space")
+    with pytest.raises(RefusalError, match="there already and public"):
+        client.call("spaces", "deploy_space", space, private=True)
+    assert hub.repo(space, "space").head is before
+
+
 def test_a_token_that_may_only_read_deploys_nothing(hub, space, client):
     before = hub.put(space, {"README.md": "---\nsdk: gradio\n---\n"}, "space")
     with pytest.raises(RefusalError, match="write access"):
