@@ -56,7 +56,7 @@ def deploy_space(repo_id: str, *, packs: Sequence[str] = (), private: bool = Fal
         patiently(
             lambda: api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
         )
-        patiently(lambda: _commit(api, repo_id, files, offered))
+        patiently(lambda: _commit(api, repo_id, files, offered, private))
     return f"{api.endpoint}/spaces/{repo_id}"
 
 
@@ -99,7 +99,7 @@ def _front_page(pins: Mapping[str, tuple[str, list[str]]]) -> str:
     return f"---\n{data.to_yaml()}\n---\n{TEXT.format(title=data.get('title'))}"
 
 
-def _commit(api: "HfApi", repo_id: str, files: Mapping[str, bytes], offered: str) -> "CommitInfo":
+def _commit(api: "HfApi", repo_id: str, files: Mapping[str, bytes], offered: str, private: bool) -> "CommitInfo":
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, constants
 
     # Read anew at each attempt: the last one may have gone through, only its answer may have been lost.
@@ -107,6 +107,8 @@ def _commit(api: "HfApi", repo_id: str, files: Mapping[str, bytes], offered: str
     there = [file.rfilename for file in head.siblings or [] if file.rfilename != KEPT]
     if APP in there and not any(name.startswith("styletransfer/") for name in there):
         raise InputError(f"The Space {repo_id} holds another app: choose a new name.")
+    if private and not head.private:
+        raise InputError(f"The Space {repo_id} is there already and public: choose another, or make it private.")
     api.add_space_variable(repo_id, PACKS_VARIABLE, offered)
     operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     operations += [CommitOperationDelete(name) for name in there if name not in files]

@@ -34,11 +34,11 @@ from styletransfer.objective import (
 from styletransfer.packs import load_pack, save_pack
 from styletransfer.picture_pool import SlotPools, load_pools, save_pools
 from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.provenance import run_facts
 from styletransfer.publishing import Publisher, fetch_checkpoint, open_publisher
 from styletransfer.samples import first_readable, pack_samples
 from styletransfer.sources import Source, load_source
-from styletransfer.training_log import LossLog
-from styletransfer.training_run import Clock, told_of_run
+from styletransfer.training_log import Clock, LossLog
 from styletransfer.training_setup import (
     SCRIPT,
     adam,
@@ -49,6 +49,7 @@ from styletransfer.training_setup import (
     checkpoint_folder,
     find_checkpoint,
     how_to_resume,
+    hub_datasets,
     initialize,
     or_monet,
     required,
@@ -270,10 +271,6 @@ class Trainer:
             position=self.batches.position,
         )
         self.saved = self.step
-        self._checkpoint_written(path)
-
-    def _checkpoint_written(self, path: Path) -> None:
-        """Called in every process after each checkpoint, which is whole in its folder by then."""
         if self.publisher and self.config.hub_checkpoint:
             self.publisher.offer_checkpoint(path)
 
@@ -313,7 +310,10 @@ class Trainer:
     def _write_pack(self) -> Path:
         pipeline = StyleTransferPipeline(self._averaged(), device=self.accelerator.device)
         samples = pack_samples(pipeline, self.sample_photos[0])
-        run = told_of_run(self.config, self.accelerator, self.clock.seconds)
+        processes, seconds = self.accelerator.num_processes, self.clock.seconds
+        run = run_facts(
+            self.accelerator.device, processes=processes, seconds=seconds, datasets=hub_datasets(self.config)
+        )
         save_pack(self.pack, self._averaged(), samples=samples, recipe=config_to_dict(self.config), run=run)
         return self.pack
 

@@ -16,6 +16,18 @@ from styletransfer.errors import InputError
 LOSSES = "losses.jsonl"
 
 
+class Clock:
+    """Seconds of training, those before the last resume among them."""
+
+    def __init__(self, before: float = 0.0) -> None:
+        self._started = time.monotonic() - before
+
+    @property
+    def seconds(self) -> float:
+        """Until now."""
+        return time.monotonic() - self._started
+
+
 class LossLog:
     """Writes `losses.jsonl` in a run's folder and feeds the tracker; values are means over all processes.
 

@@ -25,6 +25,7 @@ from styletransfer.config import TrainingConfig, pairs
 from styletransfer.errors import InputError
 from styletransfer.generator import Generator
 from styletransfer.pack_files import MAX_TITLE, is_style_name, is_title
+from styletransfer.sources import hub_dataset
 
 SCRIPT = "train_accelerate.py"
 MONET_DATASET = "huggan/monet2photo"  # imageA: paintings by Monet, imageB: photos
@@ -116,6 +117,12 @@ def how_to_resume(argv: Sequence[str], config: TrainingConfig) -> str:
     if not whole:
         return f"there is no checkpoint yet; start again later with: {again}"
     return f"{whole[-1]} is whole; go on from it with: {again} --resume"
+
+
+def hub_datasets(config: TrainingConfig) -> list[str]:
+    """The datasets on the Hub that a run learns from, `org/name`."""
+    found = (hub_dataset(source) for source in (*config.photos, *config.style_sources.values()))
+    return [name for name in found if name]
 
 
 def required(sources: Sequence[str], flag: str) -> Sequence[str]:

@@ -20,7 +20,7 @@ LEVELS = (
     {"generator", "discriminator", "patch_head", "features", "detectors", "cards", "inception"},
     {"packs", "repos", "config", "metrics", "crops", "distributions"},
     {"pipeline", "data", "networks", "judge", "sources", "streaming", "hub", "hub_checkpoints", "spaces"},
-    {"objective", "updates", "samples", "batches", "training_setup", "training_log", "training_state", "training_run"}
+    {"objective", "updates", "samples", "batches", "training_setup", "training_log", "training_state"}
     | {"evaluation_summary", "hub_commands", "publishing", "video", "__init__"},
     {"watch", "evaluation", "catalog", "session", "results", "advice", "limits"},
     {"training", "evaluate_command", "studio", "hub_catalog"},

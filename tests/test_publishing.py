@@ -100,8 +100,7 @@ def test_two_processes_push_packs_and_checkpoints_once(running, settings, tmp_pa
     assert {"config.json", "README.md", "training_config.json", "samples/waves.webp"} <= tree(repo)
     assert "v1" in repo.tags, said
     card = repo.read("README.md").decode()
-    assert "- training time: 0 h 0 min" in card or "- training time: 0 h 1 min" in card
-    assert "2 processes" in card and "CPU" in card
+    assert "- training time: " in card and "shared by 2 processes" in card
     here = {f"step-00000008/{path.name}" for path in checkpoint(output, 8).iterdir()}
     assert tree(repo, BRANCH) == here  # the newest, and neither older ones nor the pack
     assert "not on the Hub" not in said

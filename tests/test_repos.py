@@ -1,14 +1,12 @@
 """Packs by their names on the Hub: fetched, cached, noticed when moved, refused when unsafe; over real HTTP."""
 
 import json
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
 import pytest
 from hub_server import hub as running_hub
-from pack_client import ROOT, Client, RefusalError
+from pack_client import Client, RefusalError
 from PIL import Image
 
 from styletransfer.errors import InputError
@@ -199,20 +197,6 @@ def test_a_connection_cut_once_in_the_middle_of_a_file_does_no_harm(hub, pack_fi
     fault = hub.fail(f"*/{WEIGHTS}", "cut", method="GET", after_bytes=1000)
     assert (resolve(pack) / WEIGHTS).read_bytes() == pack_files[WEIGHTS]
     assert fault.hits == 1
-
-
-def test_the_command_line_paints_with_a_pack_from_the_hub_and_then_without_the_hub(
-    hub, pack_files, tmp_path, photo, pack
-):
-    commit = hub.put(pack, pack_files)
-    photo.save(tmp_path / "photo.png")
-    command = [sys.executable, "-m", "styletransfer", str(tmp_path / "photo.png"), "--style", "red"]
-    for source, output, offline in ((pack, "a.png", "0"), (f"{pack}@{commit.sha}", "b.png", "1")):
-        options = ["--pack", source, "-o", str(tmp_path / output)]
-        environment = {**hub.environment(), "HF_HUB_OFFLINE": offline}
-        done = subprocess.run([*command, *options], env=environment, cwd=ROOT, capture_output=True, text=True)
-        assert (done.returncode, done.stderr) == (0, "")
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 # ---------------------------------------------------------------- what fails: one sentence, nothing lost

@@ -163,6 +163,15 @@ def test_a_passing_failure_is_tried_again_and_makes_one_commit(hub, space, clien
     assert len(hub.repo(space, "space").history()) == 2
 
 
+def test_a_hub_that_falls_silent_is_not_waited_for_for_ever(hub, space):
+    fault = hub.fail("*/commit/*", "slow", seconds=3600)
+    with Client({**hub.environment("painter"), "HF_HUB_DOWNLOAD_TIMEOUT": "1"}) as client:
+        client.call("spaces", "deploy_space", space)
+        assert "attempt 1 of 5" in client.log[0]
+    assert fault.hits == 1
+    assert len(hub.repo(space, "space").history()) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
@@ -182,6 +191,13 @@ def test_a_space_with_another_app_is_left_alone(hub, space, client):
     before = hub.put(space, {"app.py": "print()", "README.md": "---\nsdk: gradio\n---\n"}, "space")
     with pytest.raises(RefusalError, match="holds another app"):
         client.call("spaces", "deploy_space", space)
+    assert hub.repo(space, "space").head is before
+
+
+def test_a_public_space_is_not_taken_for_a_private_one(hub, space, client):
+    before = hub.put(space, {"README.md": "---\nsdk: gradio\n---\n"}, "space")
+    with pytest.raises(RefusalError, match="there already and public"):
+        client.call("spaces", "deploy_space", space, private=True)
     assert hub.repo(space, "space").head is before
 
 
