@@ -73,6 +73,7 @@ class TrainingConfig:
     )
     contrastive_patches: int = _flag(256, "places of a picture that are told apart")
     contrastive_channels: int = _flag(256, "numbers that a place is described by")
+    contrastive_flips: bool = _flag(False, "in half of the steps places are told from those of the mirrored photo")
     contrastive_temperature: float = _flag(0.07, "the smaller, the more the likest places count")
     cycle_weight: float = _flag(0.0, "a painting of a photo turned back into the photo, and the other way round")
     pool_size: int = _flag(0, "fake pictures of earlier steps kept for the discriminators")

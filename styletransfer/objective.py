@@ -20,7 +20,7 @@ from styletransfer.discriminator import augment
 from styletransfer.errors import InputError
 from styletransfer.features import Features
 from styletransfer.networks import Networks
-from styletransfer.patch_head import choose_places
+from styletransfer.patch_head import choose_places, is_mirrored
 
 TARGET_PAINTINGS = 64  # of a style, for its mean Gram matrices
 
@@ -209,12 +209,17 @@ def _contrastive_terms(
 ) -> dict[str, Tensor]:
     """PatchNCE between photos and their paintings, and between paintings and themselves painted again."""
     styles, layers = inner.batch.style_weights, config.contrastive_layers
+    mirrored = config.contrastive_flips and is_mirrored(config.seed, step)
 
     def distance(fake: Tensor, source: Tensor) -> Tensor:
         queries = bare.generator.encode(fake, styles, layers)
         places = choose_places(queries, config.contrastive_patches, config.seed, step)
         with torch.no_grad():
-            keys = networks.head(bare.generator.encode(source, styles, layers), places)
+            seen = bare.generator.encode(source, styles, layers)
+            if mirrored:  # FastCUT: a place looks the same in the mirror (the pixels of a cell, layer 0, do not)
+                turned = bare.generator.encode(source.flip(3), styles, layers)
+                seen = [turned[i].flip(3) if layer else seen[i] for i, layer in enumerate(layers)]
+            keys = networks.head(seen, places)
         directions = networks.head(queries, places)
         return losses.patch_nce_loss(directions, keys, config.contrastive_temperature).mean()
 

@@ -40,3 +40,9 @@ def choose_places(features: Sequence[Tensor], count: int, seed: int, step: int) 
     """
     source = torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
     return [torch.randperm(layer[0, 0].numel(), generator=source)[:count] for layer in features]
+
+
+def is_mirrored(seed: int, step: int) -> bool:
+    """Whether this is one of the half of all steps whose photos are looked at in the mirror: as `choose_places`."""
+    source = torch.Generator().manual_seed((seed * 1_000_003 + step + 2**61) % 2**63)
+    return bool(torch.rand((), generator=source) < 0.5)

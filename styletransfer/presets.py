@@ -25,8 +25,13 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "perceptual": {},
     # CUT (Park 2020, section 4): adversarial, PatchNCE of photos and of paintings, each with weight 1.
     "contrastive": _CONTRASTIVE,
-    # FastCUT (Park 2020, section 4), without its flips: PatchNCE of photos only, with weight 10.
-    "contrastive-fast": {**_CONTRASTIVE, "contrastive_weight": 10.0, "contrastive_identity_weight": 0.0},
+    # FastCUT (Park 2020, section 4): PatchNCE of photos only, with weight 10, and flips.
+    "contrastive-fast": {
+        **_CONTRASTIVE,
+        "contrastive_weight": 10.0,
+        "contrastive_identity_weight": 0.0,
+        "contrastive_flips": True,
+    },
     # Zhu 2017, section 4: cycles with weight 10, identity with half of that, a pool of 50 pictures.
     "cycle": {
         **_NO_PRETRAINED_NETWORK,

@@ -21,7 +21,7 @@ from styletransfer.objective import (
     play,
     style_network,
 )
-from styletransfer.patch_head import PatchHead, choose_places
+from styletransfer.patch_head import PatchHead, choose_places, is_mirrored
 
 FREE = {"adversarial_weight": 0.0, "total_variation_weight": 0.0, "grid_weight": 0.0}
 
@@ -275,6 +275,34 @@ def test_places_of_a_painting_are_told_apart_in_the_generators_own_features() ->
     sum(terms.values()).backward()
     assert all(values.grad.abs().max() > 0 for values in networks.head.parameters())
     assert networks.generator.by.grad != 0
+
+
+def test_flips_compare_a_place_with_the_same_place_seen_in_the_mirror() -> None:
+    """A generator that sees the same in the mirror has the same loss with flips; one that does not, another."""
+
+    class Leaning(Brighter):
+        def encode(self, picture: Tensor, style_weights: Tensor, layers: tuple[int, ...]) -> list[Tensor]:
+            ramp = torch.linspace(0, 5, picture.shape[3])
+            return super().encode(picture * ramp, style_weights, layers)
+
+    steps = {is_mirrored(0, step): step for step in range(20)}
+    for kind, alike in ((Brighter, True), (Leaning, False)):
+        torch.manual_seed(0)
+        networks = Networks(kind(0.25), Linear(), head=PatchHead([3, 3], channels=4))
+        found = {}
+        for flips in (False, True):
+            for mirrored, step in steps.items():
+                config = configure(
+                    contrastive_weight=2.0,
+                    contrastive_layers=(0, 2),
+                    contrastive_flips=flips,
+                    loss_margin=8,
+                    crop_size=80,
+                )
+                terms = generator_terms(config, networks, networks, scene_of(networks), step)
+                found[flips, mirrored] = terms["contrastive"].item()
+        assert found[True, False] == found[False, False]  # only in mirrored steps
+        assert (found[True, True] == pytest.approx(found[False, True], rel=1e-5)) == alike
 
 
 def test_the_discriminator_of_photos_sees_photos_of_one_kind() -> None:

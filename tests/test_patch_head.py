@@ -2,7 +2,7 @@
 
 import torch
 
-from styletransfer.patch_head import PatchHead, choose_places
+from styletransfer.patch_head import PatchHead, choose_places, is_mirrored
 
 
 def features(count=2):
@@ -36,3 +36,9 @@ def test_choosing_places_leaves_torchs_random_numbers_alone():
     torch.manual_seed(0)
     choose_places(features(), 4, seed=0, step=0)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_half_of_the_steps_are_mirrored_the_same_ones_each_time():
+    steps = [is_mirrored(3, step) for step in range(400)]
+    assert 150 < sum(steps) < 250
+    assert steps == [is_mirrored(3, step) for step in range(400)] != [is_mirrored(4, step) for step in range(400)]
