@@ -326,6 +326,7 @@ def edited_config(pack_files, **changes):
         (lambda files: edited_config(files, _class_name="UNet2DModel"), "does not describe a Generator"),
         (lambda files: edited_config(files, channels=10**9), "channels = 1000000000: it must be"),
         (lambda files: edited_config(files, styles=[["../../x", "X"]]), "styles as name and title"),
+        (lambda files: {**files, **retitled(files, "\x1b[2J")}, "styles as name and title"),
         (lambda files: {**files, WEIGHTS: files[WEIGHTS][:500], "model.pt": b"\x80\x04."}, "cannot be read"),
         (lambda files: {**files, WEIGHTS: b"\x80\x04\x95" + bytes(500)}, "cannot be read"),
     ],
@@ -343,3 +344,9 @@ def test_remote_code_that_a_config_points_to_is_neither_fetched_nor_run(hub, pac
     hub.put(pack, {**files, "evil.py": "raise SystemExit('ran')"})
     assert first_title(resolve(pack)) == "Red"
     assert "evil.py" not in fetched(hub)
+
+
+def test_html_in_a_title_is_a_title(hub, pack_files, pack, resolve):
+    title = "<img src=x onerror=alert(1)>"
+    hub.put(pack, {**pack_files, **retitled(pack_files, title)})
+    assert first_title(resolve(pack)) == title
