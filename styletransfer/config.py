@@ -108,7 +108,9 @@ class TrainingConfig:
     sample_every: int = _flag(1000, "steps between sample grids")
     sample_photos: str | None = _flag(None, "source of the photos in the grids; the first of the photos when absent")
     tracker: str = _flag("tensorboard", "where losses are drawn", TRACKERS)
-    resume: bool = _flag(False, "continue from the last checkpoint in output_dir, exactly")
+    resume: bool = _flag(
+        False, "continue from the last checkpoint in output_dir, exactly; learning rates are the checkpoint's"
+    )
     initialize_from: str | None = _flag(None, "pack whose generator training starts from; its styles are kept")
 
     push_to_hub: str | None = _flag(None, "org/name on the Hub: the pack is pushed there at the end")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from accelerate.utils import set_seed
 from diffusers.training_utils import EMAModel
@@ -298,7 +299,7 @@ class Trainer:
         """
         if self.accelerator.is_main_process:
             self._write_pack()
-            self.watch.save_best(self.output / "pack-best", self.step, self._averaged, config_to_dict(self.config))
+            self.watch.save_best(self.output / "pack-best", self.step, self._averaged, **self._told())
         self.accelerator.wait_for_everyone()
         return self.pack
 
@@ -310,12 +311,14 @@ class Trainer:
     def _write_pack(self) -> Path:
         pipeline = StyleTransferPipeline(self._averaged(), device=self.accelerator.device)
         samples = pack_samples(pipeline, self.sample_photos[0])
-        processes, seconds = self.accelerator.num_processes, self.clock.seconds
-        run = run_facts(
-            self.accelerator.device, processes=processes, seconds=seconds, datasets=hub_datasets(self.config)
-        )
-        save_pack(self.pack, self._averaged(), samples=samples, recipe=config_to_dict(self.config), run=run)
+        save_pack(self.pack, self._averaged(), samples=samples, **self._told())
         return self.pack
+
+    def _told(self) -> dict[str, Any]:
+        """What a pack's card tells of its training."""
+        datasets, processes = hub_datasets(self.config), self.accelerator.num_processes
+        run = run_facts(self.accelerator.device, processes=processes, seconds=self.clock.seconds, datasets=datasets)
+        return {"recipe": config_to_dict(self.config), "run": run}
 
     def _averaged(self) -> Generator:
         bare = self.bare.generator

@@ -71,8 +71,8 @@ class Watch:
             _warn(self.detectors.samples(step, style, seen))
         self.best.offer(step, score(self._yardstick, photos, list(tensors.values())), averaged().parameters())
 
-    def save_best(self, folder: Path, step: int, averaged: Callable[[], Generator], recipe: Mapping[str, Any]) -> None:
-        """Write the best average as a pack where the last, of `step`, is not the best."""
+    def save_best(self, folder: Path, step: int, averaged: Callable[[], Generator], **told: Mapping[str, Any]) -> None:
+        """Write the best average as a pack where the last, of `step`, is not the best; `told` as for `save_pack`."""
         if self.best.step in (0, step):
             if folder.exists():  # of an earlier end of this run
                 remove(folder)
@@ -81,7 +81,7 @@ class Watch:
         self.best.copy_to(best)
         self.best.copy_to(to_paint)
         samples = pack_samples(StyleTransferPipeline(to_paint, device=self.device), self.photos[0])
-        save_pack(folder, best, samples=samples, recipe=recipe)
+        save_pack(folder, best, samples=samples, **told)
         last, least = (self.best.scores.get(number) for number in (step, self.best.step))
         tqdm.write(
             f"{folder} holds the average of step {self.best.step}: its score is {least:.4g}, the last {last:.4g}"
