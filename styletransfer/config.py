@@ -111,7 +111,7 @@ class TrainingConfig:
     resume: bool = _flag(
         False, "continue from the last checkpoint in output_dir, exactly; learning rates are the checkpoint's"
     )
-    initialize_from: str | None = _flag(None, "pack whose generator training starts from; its styles are kept")
+    initialize_from: str | None = _flag(None, "pack that training starts from, a folder or org/name on the Hub")
 
     push_to_hub: str | None = _flag(None, "org/name on the Hub: the pack is pushed there at the end")
     private: bool = _flag(False, "make the repository of --push-to-hub a private one")

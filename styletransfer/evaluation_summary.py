@@ -14,18 +14,6 @@ from styletransfer.judge import Score
 PAINTED = "painted"
 PICTURES = ("photo_itself", "colors_only", PAINTED)  # two baselines, and what the pack makes
 MEANS = ("content", "style", "ssim", "patches", "clipped", "color_shift")
-METRICS = {  # measure -> type and name in a card's model-index
-    "content": ("lpips", "LPIPS to the photo (SqueezeNet)"),
-    "ssim": ("ssim", "SSIM of luminance to the photo"),
-    "style": ("gram-distance", "Gram distance to the paintings (VGG-19)"),
-    "closed": ("style-closed", "share of the photo's style distance that is gone"),
-    "patches": ("sliced-wasserstein", "sliced Wasserstein distance of patches, grey levels"),
-    "frechet": ("frechet-squeezenet", "Frechet distance to the paintings (SqueezeNet)"),
-    "frechet_closed": ("frechet-closed", "share of the way to the paintings, Frechet distance (SqueezeNet)"),
-    "kid": ("kid", "KID"),
-    "fid": ("fid", "FID"),
-    "art_fid": ("art-fid", "ArtFID"),
-}
 CELL = 256  # pixels, side of a square of the figure
 LABEL = 16  # pixels, height of its line of text
 
@@ -119,23 +107,6 @@ def table(numbers: Mapping[str, Any]) -> str:
     lines += _collection_lines(numbers["styles"])
     lines += [line for note in numbers["notes"] for line in ("", f"Note: {note}.")]
     return "\n".join(lines) + "\n"
-
-
-def model_index(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The results of a card's model-index, one per style, as plain data: task, dataset, and the metrics measured."""
-    photos = numbers["photos"]
-    return [
-        {
-            "task": {"type": "image-to-image", "name": f"Style transfer: {style}"},
-            "dataset": {"type": "photos", "name": f"{photos} photos that training never saw"},
-            "metrics": [
-                {"type": kind, "name": name, "value": round(row[key], 4)}
-                for key, (kind, name) in METRICS.items()
-                if key in row
-            ],
-        }
-        for style, row in numbers["styles"].items()
-    ]
 
 
 def contact_sheet(columns: Mapping[str, Sequence[Image.Image]]) -> Image.Image:

@@ -7,13 +7,11 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from accelerate.utils import set_seed
 from diffusers.training_utils import EMAModel
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
@@ -37,7 +35,8 @@ from styletransfer.picture_pool import SlotPools, load_pools, save_pools
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.provenance import run_facts
 from styletransfer.publishing import Publisher, fetch_checkpoint, open_publisher
-from styletransfer.samples import first_readable, pack_samples
+from styletransfer.repos import resolve_pack
+from styletransfer.samples import pack_samples
 from styletransfer.sources import Source, load_source
 from styletransfer.training_log import Clock, LossLog
 from styletransfer.training_setup import (
@@ -57,9 +56,7 @@ from styletransfer.training_setup import (
 )
 from styletransfer.training_state import read_position, read_progress, write_checkpoint
 from styletransfer.updates import Updates
-from styletransfer.watch import Watch
-
-SAMPLE_PHOTOS = 4
+from styletransfer.watch import Watch, pick_sample_photos
 
 
 class Trainer:
@@ -83,7 +80,7 @@ class Trainer:
         self.step = self.saved = 0
         self.clock = Clock()
         set_seed(config.seed)
-        self.sample_photos = self._pick_sample_photos()
+        self.sample_photos = pick_sample_photos(config, self.photos)
         self.batches = Batches(self.accelerator, config, self.photos, self.paintings)
         self._build_networks()
         self._build_pools()
@@ -99,7 +96,7 @@ class Trainer:
         config, accelerator = self.config, self.accelerator
         networks = build_networks(config)
         if config.initialize_from:
-            initialize(networks.generator, load_pack(config.initialize_from))
+            initialize(networks.generator, load_pack(resolve_pack(config.initialize_from)))
         optimizers = [
             adam(networks.players, config.learning_rate),
             adam(networks.judges, config.discriminator_learning_rate),
@@ -325,12 +322,6 @@ class Trainer:
         averaged = Generator(**{name: bare.config[name] for name in ("styles", "channels", "blocks")})
         self.ema.copy_to(averaged.parameters())
         return averaged.eval().requires_grad_(False)
-
-    def _pick_sample_photos(self) -> list[Image.Image]:
-        """The photos of the grids: always the same ones."""
-        source = self.config.sample_photos
-        rows = rows_of("the photos", self._source(source) if source else self.photos[0], self.config.stream_patience)
-        return first_readable(islice(rows, 8 * SAMPLE_PHOTOS), SAMPLE_PHOTOS)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ Everything here happens in the main process, on logged steps and on samples only
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from styletransfer.batches import rows_of
 from styletransfer.best import BestAverage
 from styletransfer.config import TrainingConfig, config_to_dict
 from styletransfer.detectors import Detectors, Samples
@@ -23,9 +25,18 @@ from styletransfer.images import fit_long_side, picture_to_tensor, save_picture
 from styletransfer.objective import Objective, build_objective, score, yardstick_config
 from styletransfer.packs import save_pack
 from styletransfer.pipeline import StyleTransferPipeline
-from styletransfer.samples import GRID_SIDE, pack_samples, paint_samples, sample_grid
+from styletransfer.samples import GRID_SIDE, first_readable, pack_samples, paint_samples, sample_grid
+from styletransfer.sources import Source, load_source
 
+SAMPLE_PHOTOS = 4
 SHOWN_PAINTINGS = 4  # of a style, that detectors compare with
+
+
+def pick_sample_photos(config: TrainingConfig, photos: Sequence[Source]) -> list[Image.Image]:
+    """The photos of the grids: always the same ones."""
+    source = load_source(config.sample_photos, config.streaming) if config.sample_photos else photos[0]
+    rows = rows_of("the photos", source, config.stream_patience)
+    return first_readable(islice(rows, 8 * SAMPLE_PHOTOS), SAMPLE_PHOTOS)
 
 
 class Watch:

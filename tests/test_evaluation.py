@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from huggingface_hub.repocard_data import model_index_to_eval_results
+from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import save_file
 from torchvision.models import inception
 from training_kit import Command, free_port
 
 from styletransfer import cli, distributions, packs
-from styletransfer.evaluation_summary import collection_rows, contact_sheet, model_index, summary, table
+from styletransfer.cards import render_card
+from styletransfer.evaluation_summary import collection_rows, contact_sheet, summary, table
 from styletransfer.generator import Generator
 from styletransfer.judge import Judge, Score, WeightFiles
 from styletransfer.metrics import LPIPS_CHANNELS
@@ -295,15 +296,15 @@ def test_fid_and_artfid_are_given_for_2048_pictures_and_more(monkeypatch: pytest
     assert rows["photo_itself"]["kid"] > rows["painted"]["kid"] > abs(found["floor"]["kid"])
 
 
-def test_the_hubs_client_reads_the_model_index(evaluated: tuple) -> None:
-    results = model_index(evaluated[1])
-    name, read = model_index_to_eval_results([{"name": "pack", "results": results}])
-    found = {(each.task_name, each.metric_type): each.metric_value for each in read}
+def test_the_card_of_the_pack_takes_what_was_measured(evaluated: tuple, place: Path, tmp_path: Path) -> None:
+    pack = shutil.copytree(place / "pack", tmp_path / "pack")
+    shutil.copy(place / "one.json", pack / "evaluation.json")
+    read = ModelCard(render_card(pack)).data.eval_results
+    found = {(each.dataset_config, each.metric_type): each.metric_value for each in read}
     blue = evaluated[1]["styles"]["blue"]
-    assert found["Style transfer: blue", "lpips"] == round(blue["content"], 4)
-    assert found["Style transfer: blue", "kid"] == round(blue["kid"], 4)
+    assert found["blue", "lpips"] == round(blue["content"], 4)
+    assert found["blue", "kid"] == round(blue["kid"], 4)
     assert {each.dataset_name for each in read} == {"3 photos that training never saw"}
-    assert json.loads(json.dumps(results)) == results
 
 
 def test_a_contact_sheet_begins_shorter_columns_lower() -> None:
