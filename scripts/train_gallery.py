@@ -12,12 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # runs from a clone that was never installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
 from styletransfer.cards import write_card
 from styletransfer.config import load_config, pairs
 from styletransfer.training_setup import checkpoint_folder
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
