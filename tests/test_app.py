@@ -280,7 +280,7 @@ def test_two_styles_are_mixed(page, photo_file, pipeline):
 def test_only_what_is_drawn_over_is_painted(page, tmp_path, photo):
     photo.resize((400, 320)).save(tmp_path / "photo.png")
     add(page, tmp_path / "photo.png")
-    says(page, "Red, 400 × 320 pixels.")
+    says(page, re.compile("^Red, 400 × 320 pixels. About this photo: it is blurred"))
     page.locator("#more > button").click()
     page.locator("#part input").check()
     canvas = page.locator("#canvas canvas").first

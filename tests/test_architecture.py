@@ -15,13 +15,13 @@ PROBE = Path(__file__).with_name("import_probe.py")
 
 # A file imports only from levels above its own line here, that is, from lower levels.
 LEVELS = (
-    {"errors", "folders", "colors", "finishing", "pack_files", "provenance"},
+    {"errors", "folders", "colors", "finishing", "advice", "pack_files", "provenance"},
     {"images", "losses", "checkpoints", "hub_errors"},
     {"generator", "discriminator", "features", "cards"},
     {"packs", "repos", "config", "metrics"},
     {"pipeline", "data", "hub"},
     {"objective", "samples", "training_setup", "training_log", "hub_commands", "video", "__init__"},
-    {"catalog", "session", "results", "advice", "limits"},
+    {"catalog", "session", "results", "limits"},
     {"studio", "hub_catalog"},
     {"page_look", "page_texts", "page_calls"},
     {"page_events"},
