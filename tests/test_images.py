@@ -564,7 +564,7 @@ def test_given_pil_image_is_not_changed() -> None:
 
 def test_every_picture_suffix_can_be_read(tmp_path: Path) -> None:
     names = {".jfif": "JPEG", ".apng": "PNG", ".pgm": "PPM", ".pnm": "PPM"}
-    for suffix in PICTURE_SUFFIXES:
+    for suffix in PICTURE_SUFFIXES - {".heic", ".heif"}:  # they need pillow-heif, see below
         path = tmp_path / f"photo{suffix}"
         path.write_bytes(encode(flat(RED), names.get(suffix) or Image.registered_extensions()[suffix]))
         assert_near(load_picture(path).rgb, RED, 8)
