@@ -127,7 +127,7 @@ def _style_cards(catalog: Catalog, texts: gr.I18n) -> dict[str, object]:
     )
     styles = gr.Radio(offered, value=offered[0][1], label=texts("style"), elem_id="styles")
     pictures = gr.HTML(card_pictures(catalog.styles), elem_id="card-pictures")
-    notes = gr.HTML(notes_of(catalog), elem_id="notes")
+    notes = gr.HTML(notes_of(catalog), visible=bool(catalog.notes), elem_id="notes")
     return {"search": search, "styles": styles, "pictures": pictures, "notes": notes}
 
 
@@ -155,7 +155,7 @@ def _photos(texts: gr.I18n) -> dict[str, object]:
 
 
 def _more(catalog: Catalog, texts: gr.I18n) -> tuple[list[gr.components.Component], gr.Checkbox, gr.ImageEditor]:
-    brush = gr.Slider(0.5, 4, value=1, step=0.1, label=texts("brush"), elem_id="brush")
+    brush = gr.Slider(0.7, 4, value=1, step=0.1, label=texts("brush"), elem_id="brush")
     colors = gr.Checkbox(label=texts("colors"), elem_id="colors")
     mixing: list[gr.components.Component] = []
     for name in ("second", "third"):
@@ -229,7 +229,9 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
     )
     parts.photo.change(events.preview, **shown, api_visibility="private").then(None, js=SHOW_PAINTING)
     gr.on([setting.change for setting in parts.settings], events.preview, **shown, api_visibility="private")
-    painted = {"inputs": [parts.photo, *parts.settings, parts.file_format], "preprocess": False, **painter}
+    # Full sizes take seconds: they have a painter of their own, so that those who are still choosing need not wait.
+    full = {"concurrency_id": "full-size", "concurrency_limit": limits.workers}
+    painted = {"inputs": [parts.photo, *parts.settings, parts.file_format], "preprocess": False, **full}
     parts.download.click(
         named(events.paint, "photo", *names, "file_format"),
         **painted,
@@ -244,7 +246,7 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
         preprocess=False,
         show_progress_on=parts.zip,
         api_name="paint_all",
-        **painter,
+        **full,
     )
     parts.suits.click(
         events.every_style, parts.photo, parts.pictures, preprocess=False, api_name="every_style", **painter

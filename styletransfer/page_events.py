@@ -110,7 +110,8 @@ class Events:
             return tuple(gr.skip() for _ in range(6))
         offered = choices(catalog)
         second, third = (gr.Dropdown(choices=[NO_STYLE, *offered]) for _ in range(2))
-        return gr.Radio(choices=offered), card_pictures(catalog.styles), second, third, notes_of(catalog), version
+        notes = gr.HTML(notes_of(catalog), visible=bool(catalog.notes))
+        return gr.Radio(choices=offered), card_pictures(catalog.styles), second, third, notes, version
 
     def mask_of(self, drawn: dict[str, Any] | None) -> str | None:
         """What was drawn over the photo as the file of a mask, white where there is paint; None for nothing drawn."""
