@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from styletransfer.errors import InputError
 from styletransfer.pack_files import (
@@ -25,11 +25,32 @@ if TYPE_CHECKING:
 
 BLOCK = "styletransfer"  # our part of the card's YAML: what a search needs to know without the weights
 PLACE = "this/folder"  # stands for the repository in the card of a folder that has none yet
-MEASURES = {"content": ("lpips", "content (LPIPS)"), "style": ("gram-distance", "style (Gram distance)")}
 LIMITS = """\
 For turning photos into paintings, for fun and for art. The styles imitate how pictures look, on a small network: what
 it paints is not a work of the painters named here and should not be passed off as one. Faces and fine print lose
 detail, small photos show coarse strokes, and a style learned from one painting knows that painting's colors only."""
+
+
+class Measure(NamedTuple):
+    """How a number of evaluation.json is called on the Hub and in the card, and how many digits of it mean anything."""
+
+    kind: str
+    label: str  # with an arrow towards the better
+    digits: str = ".3f"
+
+
+MEASURES = {
+    "content": Measure("lpips", "content (LPIPS) ↓"),
+    "style": Measure("gram-distance", "style (Gram distance) ↓"),
+    "closed": Measure("style-closed", "photo's style distance gone ↑", ".0%"),
+    "ssim": Measure("ssim", "structure (SSIM) ↑", ".2f"),
+    "patches": Measure("sliced-wasserstein", "patches (sliced Wasserstein, gray levels) ↓", ".1f"),
+    "frechet": Measure("frechet-squeezenet", "collection (Frechet, SqueezeNet) ↓", ".1f"),
+    "frechet_closed": Measure("frechet-closed", "share of the way to the collection ↑", ".0%"),
+    "kid": Measure("kid", "KID ↓", ".4f"),
+    "fid": Measure("fid", "FID ↓", ".1f"),
+    "art_fid": Measure("art-fid", "ArtFID ↓", ".1f"),
+}
 
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
 _MARKUP = "<>&|[]`*_~$\\!"
@@ -124,14 +145,18 @@ def _datasets(run: Mapping[str, Any]) -> list[str]:
 
 
 def _measured(evaluation: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Style -> its scores, of those that have all."""
+    """Style -> its scores by measure, in the order of MEASURES; a style without any is left out."""
     styles = evaluation.get("styles")
-    scores = {name: each for name, each in styles.items() if isinstance(each, dict)} if isinstance(styles, dict) else {}
-    return {
-        name: {measure: float(each[measure]) for measure in MEASURES}
-        for name, each in scores.items()
-        if all(isinstance(each.get(measure), int | float) and math.isfinite(each[measure]) for measure in MEASURES)
+    told = {name: each for name, each in styles.items() if isinstance(each, dict)} if isinstance(styles, dict) else {}
+    found = {
+        name: {measure: float(each[measure]) for measure in MEASURES if _is_number(each.get(measure))}
+        for name, each in told.items()
     }
+    return {name: scores for name, scores in found.items() if scores}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _photos_measured_on(evaluation: Mapping[str, Any]) -> str:
@@ -171,7 +196,7 @@ def _front_matter(
         pipeline_tag="image-to-image",
         tags=[DISCOVERY_TAG, "style-transfer", "gan"],
         datasets=_datasets(run) or None,
-        metrics=[kind for kind, _ in MEASURES.values()] if results else None,
+        metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
         model_name=pack_title(styles),
         eval_results=results or None,
         widget=[{"text": captions[name], "output": {"url": f"{SAMPLES}/{name}.webp"}} for name in shown] or None,
@@ -186,14 +211,16 @@ def _results(styles: Mapping[str, str], evaluation: Mapping[str, Any]) -> list["
     return [
         EvalResult(
             task_type="image-to-image",
+            task_name=f"Style transfer: {styles.get(style, style)}",
             dataset_type="photos",
             dataset_name=_photos_measured_on(evaluation),
-            metric_type=kind,
-            metric_name=f"{label}, {styles.get(style, style)}",
-            metric_value=round(scores[measure], 4),
+            dataset_config=style,  # without it the Hub's classes take all styles for one result
+            metric_type=MEASURES[measure].kind,
+            metric_name=MEASURES[measure].label,
+            metric_value=round(score, 4),
         )
         for style, scores in _measured(evaluation).items()
-        for measure, (kind, label) in MEASURES.items()
+        for measure, score in scores.items()
     ]
 
 
@@ -208,15 +235,17 @@ def _style_table(styles: Mapping[str, str], shown: Sequence[str], notes: Mapping
 
 
 def _scores(evaluation: Mapping[str, Any]) -> str:
-    rows = [
-        f"| {plain(name)} | " + " | ".join(f"{scores[measure]:.3f}" for measure in MEASURES) + " |"
-        for name, scores in _measured(evaluation).items()
-    ]
-    if not rows:
+    measured = _measured(evaluation)
+    columns = [measure for measure in MEASURES if any(measure in scores for scores in measured.values())]
+    if not columns:
         return ""
-    labels = " | ".join(label for _, label in MEASURES.values())
-    head = [f"## Measured on {plain(_photos_measured_on(evaluation))}", "", f"| style | {labels} |", "|---|---|---|"]
-    return "\n".join([*head, *rows, "", "Lower is closer, of both."])
+    head = ["style", *(MEASURES[measure].label for measure in columns)]
+    lines = [head, ["---"] * len(head)]
+    for name, scores in measured.items():
+        shown = [format(scores[m], MEASURES[m].digits) if m in scores else "" for m in columns]
+        lines.append([plain(name), *shown])
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return f"## Measured on {plain(_photos_measured_on(evaluation))}\n\n{table}\n\n↓ less is nearer, ↑ more is."
 
 
 def _usage(style: str) -> str:

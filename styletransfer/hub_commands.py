@@ -1,13 +1,13 @@
-"""The commands that talk to the Hub: push a pack, pull one, search for some."""
+"""The commands that talk to the Hub: push a pack, pull one, search for some, deploy the page."""
 
 import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from styletransfer import hub
+from styletransfer import hub, spaces
 
-COMMANDS = ("push", "pull", "search")
+COMMANDS = ("push", "pull", "search", "deploy-space")
 
 
 def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
@@ -32,6 +32,15 @@ def _with_commands(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     pull.add_argument("folder", type=Path, help="a new one, or one with a pack to replace")
     search = _add(commands, "search", _search, "list the packs on the Hub, newest first")
     search.add_argument("--author", action="append", default=[], metavar="A", help="only theirs; repeat for more")
+    deploy = _add(commands, "deploy-space", _deploy, "make or renew a Gradio Space that serves the page")
+    deploy.add_argument("repo", metavar="org/name", help="of the Space, made if it is missing")
+    deploy.add_argument(
+        "--packs",
+        default="",
+        metavar="org/a[@revision],org/b",
+        help="packs on the Hub to offer besides the shipped",
+    )
+    deploy.add_argument("--private", action="store_true", help="make it a private Space")
     return parser
 
 
@@ -59,3 +68,8 @@ def _search(options: argparse.Namespace) -> None:
     for pack in hub.search_packs(options.author):
         day = pack.last_modified.date().isoformat() if pack.last_modified else "?"
         print(f"{pack.repo_id}@{pack.sha}  {day}  {pack.title}  ({', '.join(pack.styles)})")
+
+
+def _deploy(options: argparse.Namespace) -> None:
+    packs = [name.strip() for name in options.packs.split(",") if name.strip()]
+    print(spaces.deploy_space(options.repo, packs=packs, private=options.private))

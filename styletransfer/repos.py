@@ -16,6 +16,7 @@ from styletransfer.hub_errors import is_passing, told_plainly
 from styletransfer.pack_files import CONFIG, PICKLES, WEIGHTS, leaves_folder, max_bytes
 
 if TYPE_CHECKING:
+    from huggingface_hub import HfApi
     from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 DEFAULT_REVISION = "main"
@@ -89,6 +90,15 @@ def fetch_pack(repo: Repo, *, token: str | None = None) -> Path:
             return cached
 
 
+def look_at_pack(repo: Repo, *, token: str | None = None) -> tuple[str, list[str]]:
+    """The commit that a pack of the Hub is at, and its files' names, without fetching any; raises as `fetch_pack`."""
+    from huggingface_hub import HfApi
+
+    with told_plainly(f"pack {repo}"):
+        commit, files = _listing(HfApi(token=token), repo)
+    return commit, sorted(files)
+
+
 def _cached(repo: Repo) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
@@ -99,17 +109,14 @@ def _cached(repo: Repo) -> Path | None:
 
 
 def _fetch(repo: Repo, token: str | None) -> Path:
-    from huggingface_hub import HfApi, constants
+    from huggingface_hub import HfApi
 
     api = HfApi(token=token)
-    info = api.model_info(repo.id, revision=repo.revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-    if not _COMMIT.fullmatch(info.sha or ""):
-        raise ValueError("no commit")
-    files = _wanted(repo, info)
+    commit, files = _listing(api, repo)
 
     def fetch(name: str) -> Path:
         for _ in range(2):  # a copy that went bad in the cache is thrown away and fetched anew
-            path = Path(api.hf_hub_download(repo.id, name, revision=info.sha))
+            path = Path(api.hf_hub_download(repo.id, name, revision=commit))
             if _is_as_uploaded(path, files[name]):
                 return path
             path.resolve().unlink(missing_ok=True)
@@ -120,8 +127,18 @@ def _fetch(repo: Repo, token: str | None) -> Path:
         list(pool.map(fetch, [name for name in files if name != CONFIG]))
     folder = fetch(CONFIG).parent
     if not repo.is_pinned:
-        _note_commit(folder, repo.revision, info.sha)
+        _note_commit(folder, repo.revision, commit)
     return folder
+
+
+def _listing(api: "HfApi", repo: Repo) -> tuple[str, Mapping[str, "RepoSibling"]]:
+    """The commit that the repository is at, and the pack's files in it."""
+    from huggingface_hub import constants
+
+    info = api.model_info(repo.id, revision=repo.revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    if not _COMMIT.fullmatch(info.sha or ""):
+        raise ValueError("no commit")
+    return info.sha, _wanted(repo, info)
 
 
 def _wanted(repo: Repo, info: "ModelInfo") -> Mapping[str, "RepoSibling"]:

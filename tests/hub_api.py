@@ -5,7 +5,7 @@ import json
 from hub_access import HubError, check_gate, check_may_write
 from hub_http import Desk, asked_id, endpoint, is_true, jsonable, kind_of, only, part
 from hub_store import Commit
-from hub_views import card_data, card_problems, describe, describe_commit, describe_in_list, describe_ref
+from hub_views import card_data, card_problems, describe, describe_commit, describe_in_list, describe_ref, moment
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -27,6 +27,7 @@ class Repositories(Desk):
             Route(f"{REPO}/revision/{{revision}}", self.info),
             Route(f"{REPO}/auth-check", self.check_access),
             Route(f"{REPO}/settings", self.change_settings, methods=["PUT"]),
+            Route(f"{REPO}/variables", self.set_variable, methods=["POST"]),
             Route(f"{REPO}/refs", self.refs),
             Route(f"{REPO}/commits/{{revision}}", self.commits),
             Route(f"{REPO}/branch/{{revision}}", self.create_branch, methods=["POST"]),
@@ -83,6 +84,13 @@ class Repositories(Desk):
             repo.private = wanted["visibility"] == "private"
         repo.gated = wanted.get("gated", repo.gated)
         return JSONResponse({"private": repo.private, "gated": repo.gated})
+
+    async def set_variable(self, request: Request) -> Response:
+        repo = self.repo(request, to_write=True)
+        wanted = await request.json()
+        variables = repo.settings.setdefault("variables", {})
+        variables[wanted["key"]] = {"value": wanted["value"], "updatedAt": moment(repo.clock.now())}
+        return JSONResponse(variables)
 
     async def list_repos(self, request: Request) -> Response:
         visitor = self.visitor(request)

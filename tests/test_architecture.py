@@ -19,7 +19,7 @@ LEVELS = (
     {"images", "losses", "checkpoints", "hub_errors"},
     {"generator", "discriminator", "features", "cards"},
     {"packs", "repos", "config", "metrics"},
-    {"pipeline", "data", "hub"},
+    {"pipeline", "data", "hub", "spaces"},
     {"objective", "samples", "training_setup", "training_log", "hub_commands", "video", "__init__"},
     {"catalog", "session", "results", "limits"},
     {"studio", "hub_catalog"},

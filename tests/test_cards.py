@@ -25,7 +25,8 @@ RUN = {
     "git commit": "0" * 40,
     "datasets": ["painter/photos", "painter/reds", "../up", 5],
 }
-SCORES = {"photos": 40, "styles": {"red": {"content": 0.31234, "style": 0.25}, "blue": {"content": 0.5}}}
+RED = {"content": 0.31234, "style": 0.25, "kid": 0.01, "unknown": 1}
+SCORES = {"photos": 40, "styles": {"red": RED, "blue": {"style": 2}}}
 
 
 @pytest.fixture
@@ -63,10 +64,15 @@ def test_the_top_of_the_card_says_what_the_hub_and_the_app_look_for(pack):
 
 def test_measured_values_become_a_model_index_that_hub_classes_read_back(pack):
     card = ModelCard(render_card(pack))
-    results = {(each.metric_type, each.metric_name): each.metric_value for each in card.data.eval_results}
-    assert results == {("lpips", "content (LPIPS), Red"): 0.3123, ("gram-distance", "style (Gram distance), Red"): 0.25}
+    results = {(each.dataset_config, each.metric_type): each.metric_value for each in card.data.eval_results}
+    red = {("red", "lpips"): 0.3123, ("red", "gram-distance"): 0.25, ("red", "kid"): 0.01}
+    assert results == {**red, ("blue", "gram-distance"): 2}
+    assert [each.task_name for each in card.data.eval_results] == ["Style transfer: Red"] * 3 + ["Style transfer: Blue"]
     assert card.data.eval_results[0].dataset_name == "40 photos that training never saw"
-    assert "| red | 0.312 | 0.250 |" in card.text
+    assert card.data.metrics == ["lpips", "gram-distance", "kid"]
+    index = front_matter(render_card(pack))["model-index"]
+    assert [len(result["metrics"]) for result in index[0]["results"]] == [3, 1]
+    assert "| red | 0.312 | 0.250 | 0.0100 |\n| blue |  | 2.000 |  |\n" in card.text
 
 
 def test_the_body_shows_photo_and_paintings_the_sources_and_the_exact_command(pack):

@@ -192,15 +192,6 @@ def test_what_arrives_changed_at_the_hub_is_refused_and_goes_through_the_next_ti
     assert hub.repo(name).read(WEIGHTS) == (pack / WEIGHTS).read_bytes()
 
 
-def test_a_hub_that_falls_silent_does_not_hold_a_push_for_ever(hub, name, pack):
-    fault = hub.fail("*/commit/*", "slow", seconds=3600)
-    with Client({**hub.environment("painter"), "HF_HUB_DOWNLOAD_TIMEOUT": "1"}) as client:
-        client.call("hub", "push_pack", pack, name)
-        assert "attempt 1 of 5" in client.log[0]
-    assert fault.hits == 1
-    assert set(hub.repo(name).paths()) == PACK_FILES
-
-
 def test_a_hub_that_stays_broken_is_given_up_with_the_command_that_pushes_by_hand(hub, refusal, call, name, pack):
     fault = hub.fail("*/commit/*", "rate-limit", retry_after=0, times=None)
     sentence = refusal("push_pack", pack, name, private=True, tag="first")
