@@ -15,6 +15,7 @@ from PIL import Image
 from styletransfer.catalog import Catalog
 from styletransfer.errors import InputError
 from styletransfer.images import load_picture
+from styletransfer.packs import SHIPPED_PACK
 from styletransfer.page_calls import curl_call, python_call, shell_call
 from styletransfer.page_look import card_pictures
 from styletransfer.studio import Studio, Turn, zip_files
@@ -142,12 +143,16 @@ class Events:
         *settings, file_format = settings
         try:
             turn = turn_of(*settings, None)
+            cards = [self.studio.catalog.card(key) for key in turn.mix]
         except InputError:
             return "", "", ""
         values = dict(zip(SETTING_NAMES, settings, strict=True))
         values |= {"mask": None, "file_format": file_format}
         address = str(request.request.base_url) if request else ""
-        return python_call(address, values), curl_call(address, values), shell_call(turn.mix, turn.strength)
+        mix = {card.name: turn.mix[card.key] for card in cards}
+        pack = "" if cards[0].pack == SHIPPED_PACK.name else cards[0].source
+        shell = shell_call(mix, pack, turn.strength, turn.brush_size, turn.keep_colors)
+        return python_call(address, values), curl_call(address, values), shell
 
     def _preview(self, photo: File, *settings: Any) -> tuple[tuple[str, str], str]:
         file, turn = uploaded(photo), turn_of(*settings)
