@@ -23,6 +23,7 @@ from styletransfer.studio import Studio, Turn, zip_files
 PREVIEW_QUALITY = 92  # of the JPEG shown on the page; what is taken home is painted anew
 
 NO_STYLE = ("–", "")
+MANY = 6  # styles, from which on a field to search them is worth its place
 
 File = dict[str, Any]
 MASK_SIDE = 512  # pixels of the photo to draw on: its edge is softened anyway, and browsers send it at every stroke
@@ -35,8 +36,8 @@ class Events:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
 
-    def preview(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
-        """Show a photo and its painting at screen size: returns both pictures, a line about them, the button."""
+    def follow(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
+        """Show photo and painting at screen size, if there is a photo; and let the painting be downloaded."""
         if not photo:
             yield None, "", gr.Button(interactive=False)
             return
@@ -46,10 +47,10 @@ class Events:
             yield None, sentence(error), gr.Button(interactive=False)
             raise told(error) from error
 
-    def preview_on_request(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
-        """The same for the button, which asks for a photo where there is none."""
+    def preview(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
+        """Paint a photo at screen size, quickly: returns photo and painting side by side, and a line about them."""
         if photo:
-            yield from self.preview(photo, *settings)
+            yield from self.follow(photo, *settings)
             return
         error = InputError("There is no photo yet: add one first.")
         yield None, sentence(error), gr.Button(interactive=False)
@@ -108,11 +109,12 @@ class Events:
         catalog = self.studio.catalog
         version = catalog.version
         if version == seen:
-            return tuple(gr.skip() for _ in range(6))
+            return tuple(gr.skip() for _ in range(7))
         offered = choices(catalog)
         second, third = (gr.Dropdown(choices=[NO_STYLE, *offered]) for _ in range(2))
         notes = gr.HTML(notes_of(catalog), visible=bool(catalog.notes))
-        return gr.Radio(choices=offered), card_pictures(catalog.styles), second, third, notes, version
+        search = gr.Textbox(visible=len(offered) > MANY)
+        return gr.Radio(choices=offered), card_pictures(catalog.styles), search, second, third, notes, version
 
     def mask_of(self, drawn: dict[str, Any] | None) -> str | None:
         """What was drawn over the photo as the file of a mask, white where there is paint; None for nothing drawn."""

@@ -430,7 +430,7 @@ def test_the_call_shown_for_curl_works(address, photo_file, tmp_path):
 def test_every_endpoint_names_its_parameters(address):
     client = Client(address, verbose=False, analytics_enabled=False)
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert sorted(endpoints) == ["/every_style", "/paint", "/paint_all", "/preview", "/styles"]
+    assert sorted(endpoints) == ["/paint", "/paint_all", "/preview", "/styles"]
     settings = ["style", "strength", "brush_size", "keep_colors", "second", "second_share", "third", "third_share"]
     names = {name: [each["parameter_name"] for each in told["parameters"]] for name, told in endpoints.items()}
     assert names["/paint"] == ["photo", *settings, "mask", "file_format"]
