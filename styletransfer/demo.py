@@ -292,6 +292,7 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
         current,
         parts.codes,
         preprocess=False,
+        queue=False,
         show_progress="hidden",
         api_visibility="private",
     )

@@ -5,6 +5,7 @@ import html
 import inspect
 import math
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ NO_STYLE = ("–", "")
 MANY = 6  # styles, from which on a field to search them is worth its place
 
 File = dict[str, Any]
+KEPT_PHOTOS = 64
 MASK_SIDE = 512  # pixels of the photo to draw on: its edge is softened anyway, and browsers send it at every stroke
 SETTING_NAMES = ("style", "strength", "brush_size", "keep_colors", "second", "second_share", "third", "third_share")
 
@@ -35,6 +37,7 @@ class Events:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
+        self._photos: OrderedDict[Path, str] = OrderedDict()  # upload -> its picture on the screen
 
     def follow(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
         """Show photo and painting at screen size, if there is a photo; and let the painting be downloaded."""
@@ -160,9 +163,19 @@ class Events:
         file, turn = uploaded(photo), turn_of(*settings)
         shown = self.studio.show(file, turn)
         name = f"{file.stem[:60]}-{'+'.join(turn.mix).replace('/', '-').replace(':', '-')}"
-        pictures = save_preview(shown.before, f"{file.stem[:60]}-photo"), save_preview(shown.after, name)
+        pictures = self._photo_on_screen(file, shown.before), save_preview(shown.after, name)
         about = f"{shown.title}, {shown.full_size[0]} × {shown.full_size[1]} pixels."
         return pictures, " ".join([about, *(f"About this photo: {note}." for note in shown.notes)])
+
+    def _photo_on_screen(self, file: Path, photo: Image.Image) -> str:
+        """One address for as long as the photo is turned: the browser need not fetch it again."""
+        shown = self._photos.get(file)
+        if shown is None or not Path(shown).is_file():
+            shown = save_preview(photo, f"{file.stem[:60]}-photo")
+        self._photos[file] = shown
+        while len(self._photos) > KEPT_PHOTOS:
+            self._photos.popitem(last=False)
+        return shown
 
     def _titles(self, turn: Turn) -> str:
         return " + ".join(self.studio.catalog.styles[key].title for key in turn.mix)
