@@ -28,6 +28,7 @@ class StyleCard:
     pack: str  # the pack's id
     note: str = ""  # painter, painting, year
     sample: Path | None = None
+    source: str = ""  # where a visitor of the page would load the pack from
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,13 @@ class Catalog:
         with self._lock:
             return {card.key: card for entry in self._entries.values() for card in entry.styles}
 
+    def card(self, key: str) -> StyleCard:
+        """The card of a style; raises InputError where there is none."""
+        known = self.styles
+        if key not in known:
+            raise InputError(f"There is no style {key!r}: choose from {', '.join(known)}.")
+        return known[key]
+
     def at_hand(self) -> list[str]:
         """The keys of the styles that can be painted without the network: of local packs, and of loaded ones."""
         with self._lock:
@@ -104,11 +112,7 @@ class Catalog:
         Raises:
             InputError: an unknown key, styles of several packs, or a pack that cannot be loaded.
         """
-        cards, known = [], self.styles
-        for key in mix:
-            if key not in known:
-                raise InputError(f"There is no style {key!r}: choose from {', '.join(known)}.")
-            cards.append(known[key])
+        cards = [self.card(key) for key in mix]
         packs = list(dict.fromkeys(card.pack for card in cards))
         if len(packs) != 1:
             raise InputError("Styles mix within one pack: choose two or three that stand together.")
@@ -152,6 +156,7 @@ def folder_entry(folder: Path, taken: Sequence[str] = ()) -> PackEntry:
             pack=folder.name,
             note=notes.get(name, ""),
             sample=sample_path(folder, name),
+            source=f"{folder.parent.name}/{folder.name}",  # visitors need not know where this machine keeps it
         )
         for name, title in pack_styles(folder).items()
     ]

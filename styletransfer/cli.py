@@ -76,6 +76,15 @@ def _parser() -> argparse.ArgumentParser:
         "--strength", type=float, default=1.0, metavar="S", help="0 is the photo, 1 the painting (default: %(default)s)"
     )
     parser.add_argument(
+        "--brush-size",
+        type=float,
+        default=1.0,
+        metavar="B",
+        help="2: strokes twice as wide (default: %(default)s)",
+    )
+    parser.add_argument("--keep-colors", action="store_true", help="keep the photo's colors, paint its light")
+    parser.add_argument("--mask", type=Path, metavar="PATH", help="a picture, white where to paint")
+    parser.add_argument(
         "--pack", metavar="PACK", help="a style pack: a folder, or org/name[@revision] on the Hub (default: ships here)"
     )
     parser.add_argument("--list", action="store_true", help="print the names and titles of the styles and stop")
@@ -182,11 +191,16 @@ def _painting_name(stem: str, style: str | Mix) -> str:
     return f"{stem}-{style if isinstance(style, str) else '+'.join(style)}.png"
 
 
+def _turns(options: argparse.Namespace) -> dict[str, object]:
+    names = ("strength", "brush_size", "keep_colors", "mask")
+    return {name: getattr(options, name) for name in names}
+
+
 def _check(pipeline: "StyleTransferPipeline", options: argparse.Namespace) -> None:
     """Paint the least there is: a wrong style or strength is said once, before any photo is opened."""
     from PIL import Image
 
-    pipeline(Image.new("RGB", (16, 16)), options.style, strength=options.strength)
+    pipeline(Image.new("RGB", (16, 16)), options.style, **_turns(options))
 
 
 def _paint(pipeline: "StyleTransferPipeline", photo: Path, painting: Path, options: argparse.Namespace) -> None:
@@ -196,7 +210,7 @@ def _paint(pipeline: "StyleTransferPipeline", photo: Path, painting: Path, optio
     for note in picture.notes:
         _say(f"note: {photo}: {note}")
     try:
-        result = pipeline(picture, options.style, strength=options.strength)
+        result = pipeline(picture, options.style, **_turns(options))
     except InputError as error:
         raise InputError(f"{photo}: {error}") from error
     save_picture(result, painting)

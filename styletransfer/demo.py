@@ -13,7 +13,7 @@ from styletransfer.hub_catalog import watch_hub
 from styletransfer.images import PICTURE_SUFFIXES
 from styletransfer.limits import Limits
 from styletransfer.packs import SHIPPED_PACK
-from styletransfer.page_events import NO_STYLE, SETTING_NAMES, Events, choices, named, notes_of
+from styletransfer.page_events import MANY, NO_STYLE, SETTING_NAMES, Events, choices, named, notes_of
 from styletransfer.page_look import CSS, FILTER_STYLES, SAVE_FILE, SHOW_PAINTING, card_pictures, theme
 from styletransfer.page_texts import ENGLISH, translations
 from styletransfer.studio import Studio
@@ -23,7 +23,6 @@ MCP_VARIABLE = "STYLETRANSFER_MCP"  # 1: the endpoints are tools for language mo
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 CLEANING = (600, 2 * 3600)  # seconds: how often, and how old uploads and paintings get
 LOOK_AGAIN = 10  # seconds between two looks for packs that have come
-MANY = 6  # styles, from which on a field to search them is worth its place
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def _style_cards(catalog: Catalog, texts: gr.I18n) -> dict[str, object]:
     )
     styles = gr.Radio(offered, value=offered[0][1], label=texts("style"), elem_id="styles")
     pictures = gr.HTML(card_pictures(catalog.styles), elem_id="card-pictures")
-    notes = gr.HTML(notes_of(catalog), elem_id="notes")
+    notes = gr.HTML(notes_of(catalog), visible=bool(catalog.notes), elem_id="notes")
     return {"search": search, "styles": styles, "pictures": pictures, "notes": notes}
 
 
@@ -155,7 +154,7 @@ def _photos(texts: gr.I18n) -> dict[str, object]:
 
 
 def _more(catalog: Catalog, texts: gr.I18n) -> tuple[list[gr.components.Component], gr.Checkbox, gr.ImageEditor]:
-    brush = gr.Slider(0.5, 4, value=1, step=0.1, label=texts("brush"), elem_id="brush")
+    brush = gr.Slider(0.7, 4, value=1, step=0.1, label=texts("brush"), elem_id="brush")
     colors = gr.Checkbox(label=texts("colors"), elem_id="colors")
     mixing: list[gr.components.Component] = []
     for name in ("second", "third"):
@@ -224,12 +223,12 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
         **painter,
     }
     names = (*SETTING_NAMES, "mask")
-    parts.button.click(named(events.preview_on_request, "photo", *names), **shown, api_name="preview").then(
-        None, js=SHOW_PAINTING
-    )
-    parts.photo.change(events.preview, **shown, api_visibility="private").then(None, js=SHOW_PAINTING)
-    gr.on([setting.change for setting in parts.settings], events.preview, **shown, api_visibility="private")
-    painted = {"inputs": [parts.photo, *parts.settings, parts.file_format], "preprocess": False, **painter}
+    parts.button.click(named(events.preview, "photo", *names), **shown, api_name="preview").then(None, js=SHOW_PAINTING)
+    parts.photo.change(events.follow, **shown, api_visibility="private").then(None, js=SHOW_PAINTING)
+    gr.on([setting.change for setting in parts.settings], events.follow, **shown, api_visibility="private")
+    # Full sizes take seconds: they have a painter of their own, so that those who are still choosing need not wait.
+    full = {"concurrency_id": "full-size", "concurrency_limit": limits.workers}
+    painted = {"inputs": [parts.photo, *parts.settings, parts.file_format], "preprocess": False, **full}
     parts.download.click(
         named(events.paint, "photo", *names, "file_format"),
         **painted,
@@ -244,10 +243,10 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
         preprocess=False,
         show_progress_on=parts.zip,
         api_name="paint_all",
-        **painter,
+        **full,
     )
     parts.suits.click(
-        events.every_style, parts.photo, parts.pictures, preprocess=False, api_name="every_style", **painter
+        events.every_style, parts.photo, parts.pictures, preprocess=False, api_visibility="private", **painter
     )
 
 
@@ -259,13 +258,13 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
         [page.load, looks_again.tick],
         events.refresh,
         seen,
-        [parts.styles, parts.pictures, parts.settings[4], parts.settings[6], parts.notes, seen],
+        [parts.styles, parts.pictures, parts.search, parts.settings[4], parts.settings[6], parts.notes, seen],
         queue=False,
         show_progress="hidden",
         api_visibility="private",
     )
     gr.api(events.styles, api_name="styles", queue=False)
-    parts.search.input(None, parts.search, js=FILTER_STYLES)
+    parts.search.change(None, parts.search, js=FILTER_STYLES)
     gr.on(
         [parts.part.change, parts.photo.change],
         events.canvas,
@@ -293,6 +292,7 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
         current,
         parts.codes,
         preprocess=False,
+        queue=False,
         show_progress="hidden",
         api_visibility="private",
     )

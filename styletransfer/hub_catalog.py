@@ -95,7 +95,7 @@ def _entry(info: PackInfo) -> PackEntry:
     names = list(info.styles)[:MAX_SAMPLES]
     samples = {name: _sample(info, name) for name in names} if info.thumbnail else {}
     cards = (
-        StyleCard(f"{info.repo_id}:{name}", name, title, info.repo_id, note=info.repo_id, sample=samples.get(name))
+        StyleCard(f"{info.repo_id}:{name}", name, title, info.repo_id, info.repo_id, samples.get(name), source)
         for name, title in info.styles.items()
     )
     return PackEntry(info.repo_id, lambda: StyleTransferPipeline.from_pretrained(source), tuple(cards), is_local=False)
@@ -126,7 +126,8 @@ def _offer_cached(catalog: Catalog, pack: str, known: dict[str, str]) -> None:
         return  # why the Hub did not answer is noted already
     repo = pack.partition("@")[0]
     cards = tuple(
-        StyleCard(f"{repo}:{card.name}", card.name, card.title, repo, card.note, card.sample) for card in entry.styles
+        StyleCard(f"{repo}:{card.name}", card.name, card.title, repo, card.note, card.sample, repo)
+        for card in entry.styles
     )
     catalog.add(PackEntry(repo, entry.load, cards))
     known[pack] = ""

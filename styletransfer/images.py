@@ -29,13 +29,15 @@ MAX_PIXELS = 200_000_000  # checked in the header, before a decoder takes any me
 
 # Files of a folder with other suffixes are no pictures to us.
 PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jfif", ".png", ".apng", ".webp", ".avif", ".gif", ".bmp"}
+    {".jpg", ".jpeg", ".jfif", ".png", ".apng", ".webp", ".avif", ".gif", ".bmp", ".heic", ".heif"}
     | {".tif", ".tiff", ".ppm", ".pgm", ".pnm"}
 )
 
 # Nothing else is tried: Pillow knows formats too whose readers start other programs (EPS).
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "PPM")
 _READABLE = "a JPEG, PNG, WebP, AVIF, TIFF, GIF, BMP or PPM file"
+
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # pillow-heif reads these
 
 _SAVED_AS: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {}),
@@ -178,8 +180,24 @@ _pillow_limit = _PillowLimit()
 def _read(file: BinaryIO, name: str) -> tuple[Image.Image, list[str]]:
     with _pillow_limit:
         with _decoder_errors(name):
-            image = Image.open(file, formats=_FORMATS)
+            image = Image.open(file, formats=("HEIF",) if _is_heif(file, name) else _FORMATS)
         return _decode(image, name)
+
+
+def _is_heif(file: BinaryIO, name: str) -> bool:
+    """Whether it is a phone's HEIC file; raises InputError where nothing here can read one."""
+    head = file.read(32)
+    file.seek(0)
+    if head[4:8] != b"ftyp" or head[8:12] not in _HEIF_BRANDS or b"avif" in head:
+        return False
+    try:
+        import pillow_heif
+    except ImportError:
+        raise InputError(
+            f"{name} is a HEIC file, which cannot be read here; save it as JPEG, or `pip install pillow-heif`"
+        ) from None
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return True
 
 
 def _decode(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:

@@ -5,6 +5,7 @@ import html
 import inspect
 import math
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from PIL import Image
 from styletransfer.catalog import Catalog
 from styletransfer.errors import InputError
 from styletransfer.images import load_picture
+from styletransfer.packs import SHIPPED_PACK
 from styletransfer.page_calls import curl_call, python_call, shell_call
 from styletransfer.page_look import card_pictures
 from styletransfer.studio import Studio, Turn, zip_files
@@ -22,8 +24,10 @@ from styletransfer.studio import Studio, Turn, zip_files
 PREVIEW_QUALITY = 92  # of the JPEG shown on the page; what is taken home is painted anew
 
 NO_STYLE = ("–", "")
+MANY = 6  # styles, from which on a field to search them is worth its place
 
 File = dict[str, Any]
+KEPT_PHOTOS = 64
 MASK_SIDE = 512  # pixels of the photo to draw on: its edge is softened anyway, and browsers send it at every stroke
 SETTING_NAMES = ("style", "strength", "brush_size", "keep_colors", "second", "second_share", "third", "third_share")
 
@@ -33,9 +37,10 @@ class Events:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
+        self._photos: OrderedDict[Path, str] = OrderedDict()  # upload -> its picture on the screen
 
-    def preview(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
-        """Show a photo and its painting at screen size: returns both pictures, a line about them, the button."""
+    def follow(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
+        """Show photo and painting at screen size, if there is a photo; and let the painting be downloaded."""
         if not photo:
             yield None, "", gr.Button(interactive=False)
             return
@@ -45,10 +50,10 @@ class Events:
             yield None, sentence(error), gr.Button(interactive=False)
             raise told(error) from error
 
-    def preview_on_request(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
-        """The same for the button, which asks for a photo where there is none."""
+    def preview(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
+        """Paint a photo at screen size, quickly: returns photo and painting side by side, and a line about them."""
         if photo:
-            yield from self.preview(photo, *settings)
+            yield from self.follow(photo, *settings)
             return
         error = InputError("There is no photo yet: add one first.")
         yield None, sentence(error), gr.Button(interactive=False)
@@ -107,10 +112,12 @@ class Events:
         catalog = self.studio.catalog
         version = catalog.version
         if version == seen:
-            return tuple(gr.skip() for _ in range(6))
+            return tuple(gr.skip() for _ in range(7))
         offered = choices(catalog)
         second, third = (gr.Dropdown(choices=[NO_STYLE, *offered]) for _ in range(2))
-        return gr.Radio(choices=offered), card_pictures(catalog.styles), second, third, notes_of(catalog), version
+        notes = gr.HTML(notes_of(catalog), visible=bool(catalog.notes))
+        search = gr.Textbox(visible=len(offered) > MANY)
+        return gr.Radio(choices=offered), card_pictures(catalog.styles), search, second, third, notes, version
 
     def mask_of(self, drawn: dict[str, Any] | None) -> str | None:
         """What was drawn over the photo as the file of a mask, white where there is paint; None for nothing drawn."""
@@ -141,20 +148,34 @@ class Events:
         *settings, file_format = settings
         try:
             turn = turn_of(*settings, None)
+            cards = [self.studio.catalog.card(key) for key in turn.mix]
         except InputError:
             return "", "", ""
         values = dict(zip(SETTING_NAMES, settings, strict=True))
         values |= {"mask": None, "file_format": file_format}
         address = str(request.request.base_url) if request else ""
-        return python_call(address, values), curl_call(address, values), shell_call(turn.mix, turn.strength)
+        mix = {card.name: turn.mix[card.key] for card in cards}
+        pack = "" if cards[0].pack == SHIPPED_PACK.name else cards[0].source
+        shell = shell_call(mix, pack, turn.strength, turn.brush_size, turn.keep_colors)
+        return python_call(address, values), curl_call(address, values), shell
 
     def _preview(self, photo: File, *settings: Any) -> tuple[tuple[str, str], str]:
         file, turn = uploaded(photo), turn_of(*settings)
         shown = self.studio.show(file, turn)
         name = f"{file.stem[:60]}-{'+'.join(turn.mix).replace('/', '-').replace(':', '-')}"
-        pictures = save_preview(shown.before, f"{file.stem[:60]}-photo"), save_preview(shown.after, name)
+        pictures = self._photo_on_screen(file, shown.before), save_preview(shown.after, name)
         about = f"{shown.title}, {shown.full_size[0]} × {shown.full_size[1]} pixels."
         return pictures, " ".join([about, *(f"About this photo: {note}." for note in shown.notes)])
+
+    def _photo_on_screen(self, file: Path, photo: Image.Image) -> str:
+        """One address for as long as the photo is turned: the browser need not fetch it again."""
+        shown = self._photos.get(file)
+        if shown is None or not Path(shown).is_file():
+            shown = save_preview(photo, f"{file.stem[:60]}-photo")
+        self._photos[file] = shown
+        while len(self._photos) > KEPT_PHOTOS:
+            self._photos.popitem(last=False)
+        return shown
 
     def _titles(self, turn: Turn) -> str:
         return " + ".join(self.studio.catalog.styles[key].title for key in turn.mix)

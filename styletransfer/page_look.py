@@ -60,7 +60,6 @@ footer {display: none !important}
 #styles input {position: absolute; opacity: 0}
 #styles label.selected {outline: 3px solid var(--color-accent); color: var(--color-accent); font-weight: 600}
 #styles label:has(:focus-visible) {outline: 3px dashed var(--body-text-color)}
-#painting {min-height: min(480px, 70vw)}
 #painting .empty {min-height: min(480px, 70vw, 60vh)}
 #mask .empty {min-height: 200px}
 #styles label span::after {display: block; font-size: .72rem; font-weight: 400; line-height: 1.3;

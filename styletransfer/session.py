@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 from PIL import Image
 
+from styletransfer.advice import advise
 from styletransfer.finishing import finish, soft_mask
 from styletransfer.images import Picture, load_picture
 from styletransfer.pipeline import LEAST_SIDE, Photo, StyleTransferPipeline, check_settings, rescaled
@@ -32,7 +33,7 @@ class Session:
 
     def __init__(self, photo: Photo, side: int = SCREEN_SIDE) -> None:
         picture = photo if isinstance(photo, Picture) else load_picture(photo)
-        self.notes = picture.notes
+        self.notes = (*picture.notes, *advise(picture.rgb))
         self.full_size = picture.size
         self.picture = _at_screen_size(picture, side)
         self._lock = threading.Lock()

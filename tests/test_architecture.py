@@ -15,14 +15,14 @@ PROBE = Path(__file__).with_name("import_probe.py")
 
 # A file imports only from levels above its own line here, that is, from lower levels.
 LEVELS = (
-    {"errors", "folders", "colors", "finishing", "pack_files", "provenance", "presets"},
+    {"errors", "folders", "colors", "finishing", "advice", "pack_files", "provenance", "presets"},
     {"images", "losses", "checkpoints", "hub_errors", "picture_pool", "best", "lab", "stored_weights"},
     {"generator", "discriminator", "patch_head", "features", "detectors", "cards", "inception"},
     {"packs", "repos", "config", "metrics", "crops", "distributions"},
     {"pipeline", "data", "networks", "judge", "sources", "streaming", "hub", "hub_checkpoints", "spaces"},
     {"objective", "updates", "samples", "batches", "training_setup", "training_log", "training_state"}
     | {"evaluation_summary", "hub_commands", "publishing", "video", "__init__"},
-    {"watch", "evaluation", "catalog", "session", "results", "advice", "limits"},
+    {"watch", "evaluation", "catalog", "session", "results", "limits"},
     {"training", "evaluate_command", "studio", "hub_catalog"},
     {"page_look", "page_texts", "page_calls"},
     {"page_events"},

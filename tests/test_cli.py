@@ -88,6 +88,17 @@ def test_a_mix_and_a_strength_reach_the_pipeline(tmp_path, photo, tiny_pack, run
     assert (expected != painted(tiny_pack, photo, "red", strength=0.4)).any()
 
 
+def test_brush_colors_and_mask_reach_the_pipeline(tmp_path, photo, tiny_pack, run):
+    photo.save(tmp_path / "photo.png")
+    mask = Image.linear_gradient("L").point(lambda level: 255 * (level > 128))
+    mask.save(tmp_path / "mask.png")
+    turns = ("--brush-size", 2, "--keep-colors", "--mask", "mask.png")
+    done = run("photo.png", "--pack", tiny_pack, "--style", "red", *turns, "-o", "painting.png")
+    assert done.returncode == 0, done.stderr
+    expected = painted(tiny_pack, photo, "red", brush_size=2, keep_colors=True, mask=mask)
+    np.testing.assert_allclose(pixels(tmp_path / "painting.png").astype(int), expected, atol=1)
+
+
 def test_into_an_existing_folder_the_painting_is_named_after_photo_and_style(tmp_path, photo, tiny_pack, run):
     photo.save(tmp_path / "photo.png")
     (tmp_path / "paintings").mkdir()

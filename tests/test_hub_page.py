@@ -40,7 +40,7 @@ def files_of(folder):
 def packs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("packs")
     return {
-        "shipped": make_pack(folder / "shipped", 0, red="Red"),
+        "shipped": make_pack(folder / "shipped", 0, red="Red", oak="Oak", elm="Elm"),
         "named": make_pack(folder / "named", 1, moss="Moss <b>& stone</b>", fern="Fern"),
         "broken": make_pack(folder / "broken", 3, ash="Ash"),
         "late": make_pack(folder / "late", 2, rust="Rust"),
@@ -71,7 +71,7 @@ def address(hub, packs, tmp_path_factory):
         address = next(running)
         client = Client(address, verbose=False, analytics_enabled=False)
         assert "studio/named" in until(lambda: client.predict(api_name="/styles"), "notes")
-        assert [style["key"] for style in client.predict(api_name="/styles")["styles"]] == ["red"]
+        assert [style["key"] for style in client.predict(api_name="/styles")["styles"]] == ["red", "oak", "elm"]
     yield address
     next(running, None)
 
@@ -127,6 +127,20 @@ def test_a_pack_pushed_later_appears_without_a_reload(page, hub, packs):
     expect(card(page, "Rust")).to_be_visible()
     card(page, "Rust").click()
     expect(message(page)).to_have_text("Rust, 96 × 80 pixels.")
+
+
+def test_many_styles_are_searched_by_name_or_maker(page):
+    search = page.locator("#search textarea, #search input")
+    expect(search).to_be_visible()
+    search.fill("fe")
+    expect(card(page, "Red")).to_be_hidden()
+    expect(card(page, "Fern")).to_be_visible()
+    search.fill("studio/named")  # stands in the card's note
+    expect(card(page, "Fern")).to_be_visible()
+    expect(card(page, "Moss")).to_be_visible()
+    expect(card(page, "Rust")).to_be_hidden()
+    search.fill("")
+    expect(card(page, "Red")).to_be_visible()
 
 
 def test_a_broken_pack_says_why_and_the_others_go_on(page, address, tmp_path, photo):

@@ -7,6 +7,7 @@ import os
 import resource
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import zlib
@@ -563,7 +564,7 @@ def test_given_pil_image_is_not_changed() -> None:
 
 def test_every_picture_suffix_can_be_read(tmp_path: Path) -> None:
     names = {".jfif": "JPEG", ".apng": "PNG", ".pgm": "PPM", ".pnm": "PPM"}
-    for suffix in PICTURE_SUFFIXES:
+    for suffix in PICTURE_SUFFIXES - {".heic", ".heif"}:  # they need pillow-heif, see below
         path = tmp_path / f"photo{suffix}"
         path.write_bytes(encode(flat(RED), names.get(suffix) or Image.registered_extensions()[suffix]))
         assert_near(load_picture(path).rgb, RED, 8)
@@ -952,3 +953,22 @@ def test_example_photos_are_read_and_each_source_is_named() -> None:
         assert max(picture.size) <= 1024
         assert picture.notes == ()
         assert f"`{path.name}`" in listed
+
+
+# ---------------------------------------------------------------- HEIC
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1", b"hevc"])
+def test_without_pillow_heif_a_heic_file_is_named_as_what_it_is(tmp_path, monkeypatch, brand):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(200))
+    with pytest.raises(InputError, match=r"phone.heic is a HEIC file.*pip install pillow-heif"):
+        load_picture(tmp_path / "phone.heic")
+
+
+def test_a_heic_photo_is_read_upright(tmp_path, photo):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pillow_heif.from_pillow(photo).save(tmp_path / "phone.heic", quality=95, exif=exif.tobytes())
+    assert load_picture(tmp_path / "phone.heic").size == (80, 96)

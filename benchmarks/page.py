@@ -1,0 +1,109 @@
+"""How fast the page answers, on this machine: start, first painting of a phone's photo, each way to turn it.
+
+python benchmarks/page.py > benchmarks/page.md
+"""
+
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from styletransfer.packs import SHIPPED_PACK
+from styletransfer.page_events import save_preview
+from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.session import SCREEN_SIDE, Session
+
+ROOT = Path(__file__).resolve().parent.parent
+PHONE = (4000, 3000)
+RUNS = 10
+
+
+def main() -> None:
+    """Print a table in Markdown."""
+    os.environ.setdefault("OMP_NUM_THREADS", "2")
+    torch.set_num_threads(2)
+    pipeline = StyleTransferPipeline.from_pretrained(SHIPPED_PACK)
+    first, second = list(pipeline.styles)[:2]
+    with tempfile.TemporaryDirectory() as folder:
+        photo = phone_photo(Path(folder) / "phone.jpg")
+        pipeline(Image.new("RGB", (SCREEN_SIDE, SCREEN_SIDE * 3 // 4)), first)  # the first call prepares kernels
+        rows = [("cold start to the page's answer", [cold_start()])]
+        rows.append(
+            ("12-megapixel JPEG to its painting on screen", timed(lambda _: show(Session(photo), pipeline, first)))
+        )
+        session = Session(photo)
+        mask = Image.linear_gradient("L").point(lambda level: 255 * (level > 128))
+        show(session, pipeline, first)
+        turns: list[tuple[str, Callable[[int], object]]] = [
+            ("strength", lambda run: show(session, pipeline, first, strength=(run + 1) / 20)),
+            ("the photo's colors", lambda _: show(session, pipeline, first, keep_colors=True)),
+            ("mask, new each time", lambda run: show(session, pipeline, first, mask=mask.rotate(run))),
+            ("larger brush", lambda run: show(session, pipeline, first, brush_size=1.5 + run / 10)),
+            ("smallest brush", lambda run: show(session, pipeline, first, brush_size=0.7 + run / 1000)),
+            ("mix of two", lambda run: show(session, pipeline, {first: 1.0, second: 0.5 + run / 100})),
+        ]
+        rows += [(name, timed(turn)) for name, turn in turns]
+    print(
+        f"Seconds of {torch.get_num_threads()} threads, torch {torch.__version__}, screen size {SCREEN_SIDE} pixels.\n"
+    )
+    print("| what | median | fastest |\n|---|---:|---:|")
+    for name, times in rows:
+        print(f"| {name} | {statistics.median(times):.3f} | {min(times):.3f} |")
+
+
+def show(session: Session, pipeline: StyleTransferPipeline, style: object, **turn: object) -> str:
+    """What the server does for one answer: the picture, and its file."""
+    return save_preview(session.render(pipeline, style, **turn), "benchmark")
+
+
+def timed(turn: Callable[[int], object]) -> list[float]:
+    """Seconds of each run."""
+    times = []
+    for run in range(RUNS):
+        start = time.perf_counter()
+        turn(run)
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def phone_photo(file: Path) -> Path:
+    """A JPEG of twelve megapixels with grain."""
+    photo = Image.open(ROOT / "examples" / "coffee.jpg").resize(PHONE, Image.Resampling.BICUBIC)
+    grain = np.random.default_rng(0).integers(-6, 7, (*PHONE[::-1], 1))
+    Image.fromarray((np.asarray(photo) + grain).clip(0, 255).astype(np.uint8)).save(file, quality=92)
+    return file
+
+
+def cold_start() -> float:
+    """Seconds from `python app.py` to the page, imports included."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = time.perf_counter()
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port)}
+    app = subprocess.Popen([sys.executable, ROOT / "app.py"], env=environment, stdout=subprocess.DEVNULL)
+    try:
+        while app.poll() is None:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60).close()
+                return time.perf_counter() - start
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError("the page does not start")
+    finally:
+        app.terminate()
+        app.wait(30)
+
+
+if __name__ == "__main__":
+    main()
