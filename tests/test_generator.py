@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from small_generators import random_generator
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -10,19 +11,6 @@ from styletransfer.generator import EPSILON, RIM, STRIDE, Generator, Moments
 
 STYLES = {"wave": "The Wave", "night": "Night", "alps": "High Alps"}  # not in the order of the alphabet
 LEVEL = 2 / 255  # one grey level, on the range -1 to 1
-
-
-def random_generator(channels=16, blocks=2, seed=0):
-    """Every weight, bias, scale and shift random: as they start, all styles are one and many faults hide."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
-        generator = Generator(STYLES, channels=channels, blocks=blocks)
-        for name, values in generator.named_parameters():
-            if name.endswith("scale"):
-                values.uniform_(0.5, 1.5)
-            elif name.endswith("shift"):
-                values.normal_(0, 0.5)
-    return generator.eval()
 
 
 def random_photo(height, width, count=1, seed=0):
@@ -38,7 +26,7 @@ def one_hot(generator, style):
 
 @pytest.fixture
 def generator():
-    return random_generator()
+    return random_generator(STYLES)
 
 
 def test_default_network_with_four_styles_stays_within_two_million_parameters():
@@ -81,7 +69,7 @@ def test_every_pixel_of_an_odd_size_depends_on_its_own_place_in_the_photo(genera
 @pytest.mark.parametrize("mix", [{"wave": 1}, {"alps": 1}, {"wave": 0.3, "night": 0.6, "alps": 0.1}])
 @pytest.mark.parametrize(("height", "width"), [(40, 56), (35, 50)])
 def test_folded_network_paints_the_same_picture(mix, height, width):
-    generator = random_generator(blocks=8)
+    generator = random_generator(STYLES, blocks=8)
     photo, weights = random_photo(height, width), generator.style_weights(mix)
     statistics = generator.measure(random_photo(64, 64, seed=1), weights)
     expected = generator(photo, weights, statistics)
@@ -143,7 +131,7 @@ def test_a_tile_with_its_own_statistics_does_not_equal_the_whole(generator):
 
 @pytest.mark.parametrize("blocks", [1, 3])
 def test_a_pixel_sees_as_far_as_the_margin_and_no_farther(blocks):
-    generator = random_generator(channels=4, blocks=blocks)
+    generator = random_generator(STYLES, channels=4, blocks=blocks)
     with torch.no_grad():  # nothing negative: no path from pixel to pixel is closed by a ReLU or cancelled
         for values in generator.parameters():
             values.abs_()
@@ -182,7 +170,7 @@ def test_an_even_photo_becomes_an_even_painting_without_grid_or_frame(generator,
 @torch.no_grad()
 @pytest.mark.parametrize("level", [-1.0, 0.2, 1.0])
 def test_an_even_photo_measured_by_itself_stays_even_in_bfloat16(level):
-    generator = random_generator(blocks=8).convolve_in(torch.bfloat16)
+    generator = random_generator(STYLES, blocks=8).convolve_in(torch.bfloat16)
     painting = generator(torch.full((1, 3, 64, 64), level), one_hot(generator, "night"))
     assert painting.isfinite().all()
     assert (painting - painting.mean(dim=(2, 3), keepdim=True)).abs().max() <= 4 * LEVEL

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageChops
+from small_generators import random_generator
 
 import styletransfer
 from styletransfer import packs, pipeline
@@ -19,29 +20,16 @@ from styletransfer.pipeline import StyleTransferPipeline
 STYLES = {"wave": "The Wave", "night": "Night", "alps": "High Alps"}  # not in the order of the alphabet
 
 
-def random_generator() -> Generator:
-    """Every scale and shift random: as they start, all styles are one."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
-        generator = Generator(STYLES, channels=16, blocks=2)
-        for name, values in generator.named_parameters():
-            if name.endswith("scale"):
-                values.uniform_(0.5, 1.5)
-            elif name.endswith("shift"):
-                values.normal_(0, 0.5)
-    return generator.eval()
-
-
 @pytest.fixture
 def pack(tmp_path: Path) -> Path:
     samples = {"wave": Image.new("RGB", (16, 16)), "alps": Image.new("RGB", (16, 16))}
-    packs.save_pack(tmp_path / "pack", random_generator(), samples=samples, recipe={})
+    packs.save_pack(tmp_path / "pack", random_generator(STYLES), samples=samples, recipe={})
     return tmp_path / "pack"
 
 
 @pytest.fixture
 def painter() -> StyleTransferPipeline:
-    return StyleTransferPipeline(random_generator(), device="cpu", dtype=torch.float32)
+    return StyleTransferPipeline(random_generator(STYLES), device="cpu", dtype=torch.float32)
 
 
 def pixels(image: Image.Image) -> np.ndarray:
@@ -71,7 +59,7 @@ def test_the_pipeline_is_the_first_thing_in_the_package() -> None:
 
 
 def test_a_pack_paints_as_the_generator_that_was_saved(pack: Path, photo: Image.Image) -> None:
-    generator = random_generator()
+    generator = random_generator(STYLES)
     for source in (pack, str(pack)):
         painter = StyleTransferPipeline.from_pretrained(source, device="cpu", dtype=torch.float32)
         for style in STYLES:
@@ -85,7 +73,7 @@ def test_styles_are_listed_with_titles_in_the_order_of_the_pack(pack: Path) -> N
     assert list(painter.styles.items()) == list(STYLES.items())
     assert painter.sample("wave") == pack / "samples" / "wave.webp"
     assert painter.sample("night") is None
-    assert StyleTransferPipeline(random_generator()).sample("wave") is None
+    assert StyleTransferPipeline(random_generator(STYLES)).sample("wave") is None
 
 
 def test_a_folder_that_is_no_pack_is_refused(tmp_path: Path) -> None:
@@ -294,7 +282,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def painted_whole(photo: Image.Image, mix: dict[str, float]) -> Image.Image:
     """What the tiles must add up to: the whole picture in one pass, with the statistics of its thumbnail."""
-    generator, thumbnail = random_generator(), photo.resize((100, 75), Image.Resampling.LANCZOS)
+    generator, thumbnail = random_generator(STYLES), photo.resize((100, 75), Image.Resampling.LANCZOS)
     weights = generator.style_weights(mix)
     with torch.no_grad():
         statistics = generator.measure(picture_to_tensor(thumbnail), weights)

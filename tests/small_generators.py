@@ -1,0 +1,18 @@
+"""Small generators whose styles differ, although nothing was trained."""
+
+import torch
+
+from styletransfer.generator import Generator
+
+
+def random_generator(styles, channels=16, blocks=2, seed=0):
+    """Every scale and shift random, too: as they start, all styles are one and many faults hide."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        generator = Generator(styles, channels=channels, blocks=blocks)
+        for name, values in generator.named_parameters():
+            if name.endswith("scale"):
+                values.uniform_(0.5, 1.5)
+            elif name.endswith("shift"):
+                values.normal_(0, 0.5)
+    return generator.eval()
