@@ -275,5 +275,7 @@ def _making(recipe: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     sources += [(f"paintings of {name}", source) for name, source in _pairs(recipe.get("style")).items()]
     for what, text in sources:
         # Of a path on somebody's disk only the last name means anything to a reader; the rest is nobody's business.
-        lines.append(f"- {plain(what)}: {plain(text if text.split(':')[0] in datasets else PurePath(text).name)}")
+        lines.append(
+            f"- {plain(what)}: {plain(text if re.split('[@:]', text)[0] in datasets else PurePath(text).name)}"
+        )
     return "\n".join(["## How it was made", "", *lines]) if lines else ""

@@ -6,11 +6,17 @@ from pathlib import Path
 from styletransfer.folders import PARTIAL, remove
 
 PREFIX = "step-"
+PROGRESS = "progress.json"  # written last
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
     """Where the checkpoint after `step` optimizer updates lives."""
     return folder / f"{PREFIX}{step:08d}"
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder is a whole checkpoint."""
+    return folder.name.startswith(PREFIX) and (folder / PROGRESS).is_file()
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

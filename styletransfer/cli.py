@@ -1,4 +1,4 @@
-"""The command line: a photo or a folder of photos in, paintings out."""
+"""The command line: a photo or a folder of photos in, paintings out; `evaluate` measures a pack."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
 
-from styletransfer import hub_commands
+from styletransfer import evaluate_command, hub_commands
 from styletransfer.errors import InputError
 
 # What needs torch is imported where it is used: --help and mistyped arguments are answered at once.
@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if arguments and arguments[0] in hub_commands.COMMANDS:
             return hub_commands.run(_Parser(prog=PROGRAM), arguments)
+        if arguments[:1] == ["evaluate"]:  # for a photo of that name write ./evaluate
+            return evaluate_command.run(evaluate_command.parse(arguments[1:], _Parser))
         return _run(_parser().parse_args(arguments))
     except InputError as error:
         if "--debug" in arguments:
@@ -54,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
         description="Paint a photo, or every photo of a folder.",
-        epilog=f"Packs on the Hub: {PROGRAM} {'|'.join(hub_commands.COMMANDS)} --help",
+        epilog=f"Packs: {PROGRAM} {'|'.join(('evaluate', *hub_commands.COMMANDS))} --help",
     )
     parser.add_argument("photo", type=Path, nargs="?", help="a picture file or a folder of them")
     parser.add_argument(

@@ -2,8 +2,8 @@
 
 import argparse
 import math
-from collections.abc import Sequence
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -13,6 +13,7 @@ from styletransfer.errors import InputError
 from styletransfer.features import NETWORKS
 from styletransfer.generator import BOUNDS
 from styletransfer.losses import ADVERSARIAL
+from styletransfer.presets import PRESETS
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 TRACKERS = ("tensorboard", "trackio", "wandb", "none")
@@ -26,10 +27,17 @@ def _flag(default: Any, help: str, choices: Sequence[str] | None = None) -> Any:
 class TrainingConfig:
     """A training run. Sizes in pixels, `*_every` in steps, weights multiply losses."""
 
-    photos: tuple[str, ...] = _flag((), "source of photos: a folder or one picture; repeat for more")
-    style: tuple[str, ...] = _flag((), "NAME=SOURCE: paintings of a style, a folder or one picture; repeat for more")
+    photos: tuple[str, ...] = _flag(
+        (),
+        "source of photos: a folder, one picture, or on the Hub org/name[@revision][:split][:column][:label=value]; "
+        "repeat for more",
+    )
+    style: tuple[str, ...] = _flag((), "NAME=SOURCE: paintings of a style, a source as above; repeat for more")
     title: tuple[str, ...] = _flag((), "NAME=TITLE: how a style is shown to people; repeat for more")
     note: tuple[str, ...] = _flag((), "NAME=TEXT: painter, source and licence of a style's paintings, for the card")
+    streaming: bool = _flag(False, "read sources on the Hub while training, instead of downloading them first")
+    shuffle_buffer: int = _flag(256, "pictures of a stream that are shuffled together; twice as many are in memory")
+    stream_patience: int = _flag(600, "seconds that a stream which breaks off is tried again")
     output_dir: str = _flag("runs/styletransfer", "folder of checkpoints, samples, logs and the pack")
     license: str = _flag("mit", "licence of the pack, for its card")
 
@@ -41,7 +49,7 @@ class TrainingConfig:
     loss_margin: int = _flag(16, "rim of a crop that no loss looks at, so that no border is learned")
     painting_size: int = _flag(512, "long side of a painting: it sets the brush size")
     seed: int = _flag(0, "of weights, crops and augmentation")
-    workers: int = _flag(0, "processes that load pictures")
+    workers: int = _flag(0, "processes that load pictures; one at most where sources are streamed")
 
     channels: int = _flag(64, "width of the generator")
     blocks: int = _flag(8, "residual blocks of the generator")
@@ -49,6 +57,7 @@ class TrainingConfig:
     discriminator_scales: int = _flag(2, "resolutions the discriminator looks at")
     spectral_norm: bool = _flag(False, "spectral normalization in the discriminator")
 
+    objective: str = _flag("perceptual", "preset of the weights and rates below, which stand over it", tuple(PRESETS))
     style_loss_weight: float = _flag(10.0, "Gram distance to the paintings")
     content_loss_weight: float = _flag(1.0, "features of the photo kept")
     content_balance: tuple[str, ...] = _flag((), "NAME=FACTOR: content weight of one style, times; repeat for more")
@@ -57,6 +66,17 @@ class TrainingConfig:
     l1_weight: float = _flag(0.0, "pixels of the photo kept")
     color_weight: float = _flag(0.0, "colors of the photo kept, strokes free")
     identity_weight: float = _flag(0.0, "a painting painted again stays as it is")
+    contrastive_weight: float = _flag(0.0, "PatchNCE: each place of a painting tells its place in the photo")
+    contrastive_identity_weight: float = _flag(0.0, "PatchNCE between a painting and itself painted again")
+    contrastive_layers: tuple[int, ...] = _flag(
+        (0, 1, 2, 6), "of the generator: 0 pixels, 1 stem, 1 + k residual block k"
+    )
+    contrastive_patches: int = _flag(256, "places of a picture that are told apart")
+    contrastive_channels: int = _flag(256, "numbers that a place is described by")
+    contrastive_flips: bool = _flag(False, "in half of the steps places are told from those of the mirrored photo")
+    contrastive_temperature: float = _flag(0.07, "the smaller, the more the likest places count")
+    cycle_weight: float = _flag(0.0, "a painting of a photo turned back into the photo, and the other way round")
+    pool_size: int = _flag(0, "fake pictures of earlier steps kept for the discriminators")
     total_variation_weight: float = _flag(0.01, "smoothness")
     r1_weight: float = _flag(1.0, "gradient penalty of the discriminator (gamma)")
     r1_every: int = _flag(16, "steps between gradient penalties")
@@ -88,8 +108,15 @@ class TrainingConfig:
     sample_every: int = _flag(1000, "steps between sample grids")
     sample_photos: str | None = _flag(None, "source of the photos in the grids; the first of the photos when absent")
     tracker: str = _flag("tensorboard", "where losses are drawn", TRACKERS)
-    resume: bool = _flag(False, "continue from the last checkpoint in output_dir, exactly")
-    initialize_from: str | None = _flag(None, "pack whose generator training starts from; its styles are kept")
+    resume: bool = _flag(
+        False, "continue from the last checkpoint in output_dir, exactly; learning rates are the checkpoint's"
+    )
+    initialize_from: str | None = _flag(None, "pack that training starts from, a folder or org/name on the Hub")
+
+    push_to_hub: str | None = _flag(None, "org/name on the Hub: the pack is pushed there at the end")
+    private: bool = _flag(False, "make the repository of --push-to-hub a private one")
+    push_every: int = _flag(0, "steps between pushes of the pack as it is by then; 0: at the end only")
+    hub_checkpoint: bool = _flag(False, "push checkpoints, too; --resume then goes on from there on any machine")
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained, in one sentence.
@@ -113,6 +140,9 @@ class TrainingConfig:
         self._check_together()
 
     def _check_together(self) -> None:
+        for name in ("private", "push_every", "hub_checkpoint"):
+            if getattr(self, name) and not self.push_to_hub:
+                raise InputError(f"--{name.replace('_', '-')} needs --push-to-hub org/name.")
         if self.ema_decay >= 1:
             raise InputError(f"--ema-decay is {self.ema_decay}: it must be below 1, or the average never moves.")
         if self.crop_size % 16:
@@ -123,12 +153,23 @@ class TrainingConfig:
             )
         if len(self.photo_scale) != 2 or not 1 <= self.photo_scale[0] <= self.photo_scale[1] < math.inf:
             raise InputError("--photo-scale takes two numbers, the least and the largest, both at least 1.")
+        if self.contrastive_weight or self.contrastive_identity_weight:
+            self._check_contrastive()
         inside = self.crop_size - 2 * self.loss_margin
         if inside >> (self.style_octaves - 1) < 16 * self.style_patches:
             raise InputError(
                 f"--style-octaves {self.style_octaves} and --style-patches {self.style_patches} leave under 16 pixels "
                 f"of the {inside} that losses look at: lower one of them, or give larger crops."
             )
+
+    def _check_contrastive(self) -> None:
+        if not all(0 <= layer <= self.blocks + 1 for layer in self.contrastive_layers):
+            shown = " ".join(map(str, self.contrastive_layers))
+            raise InputError(
+                f"--contrastive-layers is {shown}: with --blocks {self.blocks} they must be 0 to {self.blocks + 1}."
+            )
+        if not self.contrastive_temperature:
+            raise InputError("--contrastive-temperature is 0: it must be above 0, as 0.07 is.")
 
     @property
     def style_sources(self) -> dict[str, str]:
@@ -142,7 +183,7 @@ class TrainingConfig:
         return {name: titles.get(name, name.replace("-", " ").title()) for name in self.style_sources}
 
 
-MAY_BE_ZERO = ("seed", "workers", "warmup_steps", "loss_margin")
+MAY_BE_ZERO = ("seed", "workers", "warmup_steps", "loss_margin", "pool_size", "push_every")
 
 
 def pairs(flag: str, values: Sequence[str]) -> dict[str, str]:
@@ -164,12 +205,17 @@ def flag_name(setting: Field) -> str:
 
 
 def parse_config(argv: Sequence[str], prog: str) -> TrainingConfig:
-    """Flags over the YAML of `--config` over defaults.
+    """Flags over the YAML of `--config` over the preset of the objective over defaults.
 
     Raises:
         InputError: unreadable or unknown settings. argparse itself exits with code 2 on unknown flags.
     """
-    parser = argparse.ArgumentParser(prog=prog, description="Train styles: photos in, paintings out.")
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Train styles: photos in, paintings out.",
+        epilog=_presets_in_words(),
+        formatter_class=_HelpWithLines,
+    )
     parser.add_argument("--config", metavar="FILE", help="YAML file of the settings below, names with underscores")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     types = get_type_hints(TrainingConfig)
@@ -178,12 +224,22 @@ def parse_config(argv: Sequence[str], prog: str) -> TrainingConfig:
     given = vars(parser.parse_args(argv))
     given.pop("debug")
     path = given.pop("config", None)
-    config = load_config(Path(path)) if path else TrainingConfig()
-    return replace(config, **{name: _settle(value) for name, value in given.items() if value is not None})
+    settings = _read_settings(Path(path)) if path else {}
+    return configure({**settings, **{name: value for name, value in given.items() if value is not None}})
+
+
+def configure(settings: Mapping[str, Any]) -> TrainingConfig:
+    """A config from settings over the preset of their objective over defaults. Raises InputError as TrainingConfig."""
+    preset = PRESETS.get(settings.get("objective", "perceptual"), {})
+    return TrainingConfig(**{**preset, **{name: _settle(value) for name, value in settings.items()}})
 
 
 def load_config(path: Path) -> TrainingConfig:
     """A YAML (or JSON) file of settings. Raises InputError for an unreadable file or an unknown setting."""
+    return configure(_read_settings(path))
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -197,12 +253,26 @@ def load_config(path: Path) -> TrainingConfig:
         value = settings[name] = _number(value, types[name])
         if not _fits(value, types[name]):
             raise InputError(f"Settings {path} give {name} as {value!r}, which is not {_type_words(types[name])}.")
-    return TrainingConfig(**{name: _settle(value) for name, value in settings.items()})
+    return settings
 
 
 def config_to_dict(config: TrainingConfig) -> dict[str, Any]:
     """Plain values for JSON and YAML; `load_config` reads them back."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
+
+
+class _HelpWithLines(argparse.HelpFormatter):
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = super()._fill_text
+        return "\n".join(fill(line, width, indent) for line in text.splitlines())
+
+
+def _presets_in_words() -> str:
+    lines = []
+    for name, table in PRESETS.items():
+        words = ", ".join(f"{setting} {value}" for setting, value in table.items())
+        lines.append(f"--objective {name}: {words or 'the defaults above'}")
+    return "\n".join(lines)
 
 
 def _argument(setting: Field, kind: Any) -> dict[str, Any]:  # noqa: ANN401 a type

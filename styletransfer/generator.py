@@ -133,6 +133,27 @@ class Generator(ModelMixin, ConfigMixin):
         """
         return self._run(photo, style_weights, statistics)[0]
 
+    def encode(self, picture: Tensor, style_weights: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """What the network sees on its way in, place by place: the features that PatchNCE compares (Park 2020).
+
+        Args:
+            picture: (N, 3, H, W) in [-1, 1], H and W at least 16.
+            style_weights: (N, S), rows sum to 1.
+            layers: 0 for the pixels of each cell (48 channels), 1 for the stem, 1 + k for what residual block k leaves.
+
+        Returns:
+            One (N, C, ceil(H / 4), ceil(W / 4)) per layer, in the order asked for.
+        """
+        seen = [_cells(picture.to(self.to_rgb.weight.dtype))]
+        if max(layers) > 0:
+            seen.append(_relu(self.stem(seen[0], style_weights, None)[0]))
+        inside = self.body[: 2 * max(0, max(layers) - 1)]
+        for first, second in zip(inside[::2], inside[1::2], strict=True):
+            inner = _relu(first(seen[-1], style_weights, None)[0])
+            seen.append(seen[-1] + second(inner, style_weights, None)[0])
+        rim, height, width = (RIM // STRIDE, *(-(-side // STRIDE) for side in picture.shape[-2:]))
+        return [seen[layer][..., rim : rim + height, rim : rim + width] for layer in layers]
+
     @torch.no_grad()
     def measure(self, photo: Tensor, style_weights: Tensor) -> Statistics:
         """The statistics with which `forward` would paint this photo, to be frozen for its tiles or its full size."""
@@ -179,15 +200,21 @@ def _wire(photo: Tensor, layers: Sequence[Layer]) -> Tensor:
     """Connect layers, styled or folded, in the one shape both have."""
     stem, *body, up_half, narrow, up_full, to_rgb = layers
     height, width = photo.shape[-2:]
-    right, bottom = RIM + -width % STRIDE, RIM + -height % STRIDE
-    photo = F.pad(photo, (RIM, right, RIM, bottom), mode="reflect").contiguous(memory_format=torch.channels_last)
-    x = _relu(stem(F.pixel_unshuffle(photo, STRIDE).contiguous(memory_format=torch.channels_last)))
+    x = _relu(stem(_cells(photo)))
     for first, second in zip(body[::2], body[1::2], strict=True):
         x = x + second(_relu(first(x)))
     x = _relu(up_half(_double(_without_alternation(x))))
     x = _relu(narrow(x))
     x = _relu(up_full(_double(x)))
     return torch.tanh(to_rgb(x).float())[..., RIM : RIM + height, RIM : RIM + width]
+
+
+def _cells(photo: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, 48, h, w): the photo with its rim, the pixels of each 4x4 cell as channels."""
+    height, width = photo.shape[-2:]
+    right, bottom = RIM + -width % STRIDE, RIM + -height % STRIDE
+    photo = F.pad(photo, (RIM, right, RIM, bottom), mode="reflect").contiguous(memory_format=torch.channels_last)
+    return F.pixel_unshuffle(photo, STRIDE).contiguous(memory_format=torch.channels_last)
 
 
 def _double(x: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from styletransfer.errors import InputError
 from styletransfer.folders import written_whole
 from styletransfer.hub_errors import patiently, told_plainly
 from styletransfer.pack_files import CARD, CONFIG, DISCOVERY_TAG, SAMPLES, is_style_table, max_bytes
-from styletransfer.repos import DEFAULT_REVISION, Repo, fetch_pack, parse_repo
+from styletransfer.repos import DEFAULT_REVISION, Repo, fetch_pack, make_repo, parse_repo
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, HfApi, ModelInfo
@@ -66,8 +65,7 @@ def push_pack(
         The commit's address.
 
     Raises:
-        InputError: the folder is no sound pack, or the Hub refuses or does not answer; then the sentence ends with
-            the command that pushes by hand. Whatever was there remains.
+        InputError: the folder is no sound pack, or the Hub refuses or does not answer. Whatever was there remains.
     """
     from huggingface_hub import HfApi
 
@@ -76,18 +74,10 @@ def push_pack(
         raise InputError(f"{repo_id!r} is no name of a repository: write org/name.")
     files = _contents(Path(folder), repo_id)
     api = HfApi(token=token)
-    try:
-        with told_plainly(f"repository {repo_id}"):
-            patiently(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
-            if revision != DEFAULT_REVISION:
-                patiently(lambda: api.create_branch(repo_id, branch=revision, exist_ok=True))
-            commit = patiently(lambda: _commit(api, repo_id, revision, files, private))
-            patiently(lambda: _tag(api, repo_id, commit.oid, tag))
-    except InputError as error:
-        flags = {"--private": private, f"--revision={revision}": revision != DEFAULT_REVISION, f"--tag={tag}": tag}
-        command = ["push", str(folder), repo_id, *(flag for flag, given in flags.items() if given)]
-        by_hand = f"python -m styletransfer {shlex.join(command)}"
-        raise InputError(f"{error} The pack in {folder} is whole: push it with `{by_hand}`.") from error
+    with told_plainly(f"repository {repo_id}"):
+        make_repo(api, repo_id, private=private, branch=revision)
+        commit = patiently(lambda: _commit(api, repo_id, revision, files))
+        patiently(lambda: _tag(api, repo_id, commit.oid, tag))
     return commit.commit_url
 
 
@@ -181,13 +171,11 @@ def _pack_files(folder: Path) -> Iterator[tuple[str, Path]]:
             yield name, path
 
 
-def _commit(api: "HfApi", repo_id: str, revision: str, files: dict[str, bytes], private: bool) -> "CommitInfo":
+def _commit(api: "HfApi", repo_id: str, revision: str, files: dict[str, bytes]) -> "CommitInfo":
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, constants
 
     # Read anew at each attempt: the last one may have gone through, only its answer may have been lost.
     head = api.model_info(repo_id, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-    if private and not head.private:
-        raise InputError(f"The repository {repo_id} is there already and public: choose another, or make it private.")
     stale = [f.rfilename for f in head.siblings or [] if max_bytes(f.rfilename) and f.rfilename not in files]
     operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     operations += [CommitOperationDelete(name) for name in stale]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from styletransfer import hub, spaces
+from styletransfer.checkpoints import is_checkpoint
+from styletransfer.hub_checkpoints import push_checkpoint
 
 COMMANDS = ("push", "pull", "search", "deploy-space")
 
@@ -22,7 +24,7 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
 def _with_commands(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     push = _add(commands, "push", _push, "upload a pack to the Hub as one commit, and tag it")
-    push.add_argument("folder", type=Path, help="of a style pack")
+    push.add_argument("folder", type=Path, help="of a style pack, or of a checkpoint, which goes to a branch")
     push.add_argument("repo", metavar="org/name", help="made if it is missing")
     push.add_argument("--private", action="store_true", help="make it a private repository")
     push.add_argument("--revision", default="main", metavar="BRANCH", help="made if it is missing (default: main)")
@@ -54,6 +56,9 @@ def _add(
 
 
 def _push(options: argparse.Namespace) -> None:
+    if is_checkpoint(options.folder):
+        print(push_checkpoint(options.folder, options.repo, private=options.private))
+        return
     address = hub.push_pack(
         options.folder, options.repo, private=options.private, revision=options.revision, tag=options.tag
     )

@@ -108,6 +108,26 @@ def perceptual_distance(features: Sequence[Tensor], photo_features: Sequence[Ten
     return torch.stack(per_layer).sum(dim=0)
 
 
+def patch_nce_loss(queries: Sequence[Tensor], keys: Sequence[Tensor], temperature: float = 0.07) -> Tensor:
+    """Each place of a painting tells its own place in the photo from the others: (N,) (Park 2020, eq. 4).
+
+    Cross-entropy of the cosines over `temperature`, the mean over places and layers, as the authors' code has it. The
+    negatives of a place are the other places of the same photo. No gradient reaches the keys.
+
+    Args:
+        queries: one (N, P, D) per layer, of unit length, from P places of the fake paintings.
+        keys: the same of the photos, at the same places.
+        temperature: the paper's tau.
+    """
+    per_layer = []
+    with torch.autocast(queries[0].device.type, enabled=False):
+        for query, key in zip(queries, keys, strict=True):
+            cosines = query.float() @ key.detach().float().transpose(1, 2) / temperature
+            own = cosines.diagonal(dim1=1, dim2=2)
+            per_layer.append((cosines.logsumexp(dim=2) - own).mean(dim=1))
+    return torch.stack(per_layer).mean(dim=0)
+
+
 def l1_loss(painting: Tensor, photo: Tensor) -> Tensor:
     """Mean absolute difference of pixels (Isola 2017, eq. 3); identity and cycle losses are this, too (Zhu 2017)."""
     return (painting.float() - photo.float()).abs().mean()

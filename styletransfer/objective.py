@@ -1,11 +1,13 @@
-"""What the generator is asked for: a table of weights over the losses, and the pretrained networks they look with.
+"""What the networks are asked for: a table of weights over the losses, and the pretrained networks they look with.
 
-The objective of the article that started this project: adversarial, pretrained-CNN style, and content (perceptual or
-L1); color, identity and smoothness by option.
+A loss whose weight is zero costs nothing and builds nothing; presets.py holds the tables of weights that go together.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,23 +19,28 @@ from styletransfer.data import Batch
 from styletransfer.discriminator import augment
 from styletransfer.errors import InputError
 from styletransfer.features import Features
+from styletransfer.networks import Networks
+from styletransfer.patch_head import choose_places, is_mirrored
+
+TARGET_PAINTINGS = 64  # of a style, for its mean Gram matrices
 
 
 class Objective(nn.Module):
-    """The perceptual objective: style of the paintings, content of the photo.
+    """What is asked of a fake painting by itself: style of the paintings, content of the photo, colors, smoothness.
 
     Args:
         config: weights and networks.
-        style_features: what style is measured in.
+        style_features: what style is measured in; None where neither style nor content has a weight.
         target_grams: for each octave, for each layer (S, C, C), the mean Gram matrix of each style's paintings.
     """
 
-    def __init__(self, config: TrainingConfig, style_features: Features, target_grams: Sequence[Tensor]) -> None:
+    def __init__(self, config: TrainingConfig, style_features: Features | None, target_grams: Sequence[Tensor]) -> None:
         super().__init__()
         self.config = config
         self.style_features = style_features
         self.shared = _same_network(config)
-        self.content_features = None if self.shared else content_network(config)
+        apart = config.content_loss_weight and not self.shared
+        self.content_features = content_network(config) if apart else None
         for index, gram in enumerate(target_grams):
             self.register_buffer(f"gram_{index}", gram)
         balance = pairs("--content-balance", config.content_balance)
@@ -45,13 +52,13 @@ class Objective(nn.Module):
 
     def forward(self, fake_painting: Tensor, photo: Tensor, style_weights: Tensor) -> dict[str, Tensor]:
         """Weighted terms by name; pictures (N, 3, H, W) in [-1, 1], style_weights (N, S)."""
-        config = self.config
-        features = self.style_features(fake_painting)
-        content = self._content(features, fake_painting, photo) * (style_weights @ self.content_factors)
-        terms = {
-            "style": config.style_loss_weight * self._style(features, fake_painting, style_weights),
-            "content": config.content_loss_weight * content.mean(),
-        }
+        config, terms = self.config, {}
+        features = self.style_features(fake_painting) if self.style_features else []
+        if config.style_loss_weight:
+            terms["style"] = config.style_loss_weight * self._style(features, fake_painting, style_weights)
+        if config.content_loss_weight:
+            content = self._content(features, fake_painting, photo) * (style_weights @ self.content_factors)
+            terms["content"] = config.content_loss_weight * content.mean()
         extra = {
             "l1": (config.l1_weight, losses.l1_loss),
             "color": (config.color_weight, losses.color_loss),
@@ -84,17 +91,56 @@ class Objective(nn.Module):
         return distance(features[start:] if self.shared else network(fake_painting), photo_features)
 
 
+def build_objective(
+    config: TrainingConfig,
+    paintings: Callable[[str, int], Iterable[Tensor]],  # of a style, at most so many: (1, 3, H, W) in [-1, 1]
+    device: torch.device,
+) -> Objective:
+    """The objective of a config, its target taken from the paintings of each style."""
+    features, per_style = style_network(config), []
+    for style in config.style_sources if features else ():
+        some = (painting.to(device) for painting in paintings(style, TARGET_PAINTINGS))
+        per_style.append(mean_grams(features.to(device), some, len(config.style_layers), config.style_octaves))
+    grams = [torch.stack(per_layer) for per_layer in zip(*per_style, strict=True)]
+    return Objective(config, features, grams).to(device)
+
+
+class Scene(NamedTuple):
+    """One pass: what came from the data, and what the networks made of it; whole crops, (N, 3, c, c) in [-1, 1]."""
+
+    batch: Batch
+    fake_painting: Tensor
+    fake_photo: Tensor | None  # of the painting, where there are cycles
+
+    def inside(self, margin: int) -> "Scene":
+        """What the losses look at: far enough inside that the crop's own border cannot be painted for them."""
+        return Scene(
+            self.batch._replace(photo=_inside(self.batch.photo, margin), painting=_inside(self.batch.painting, margin)),
+            _inside(self.fake_painting, margin),
+            None if self.fake_photo is None else _inside(self.fake_photo, margin),
+        )
+
+
+def play(networks: Networks, batch: Batch) -> Scene:
+    """Paint the photos, and where there are cycles turn the paintings into photos."""
+    fake_painting = networks.generator(batch.photo, batch.style_weights)
+    back = networks.photo_generator
+    return Scene(batch, fake_painting, back(batch.painting, batch.style_weights) if back else None)
+
+
 def discriminator_terms(
     config: TrainingConfig,
     discriminator: nn.Module,
     batch: Batch,
     fake_painting: Tensor,  # (N, 3, H, W), detached
     penalize: bool,  # on one step of `r1_every`: the gradient penalty, made up for the steps without
+    fake_style_weights: Tensor | None = None,  # (N, S) of the fakes, where a pool has mixed them; else the batch's
 ) -> dict[str, Tensor]:
     """What the discriminator is asked for, weighted, by name: real against fake paintings, and R1."""
     painting = batch.painting.requires_grad_(penalize)
     real_logits = discriminator(augment(painting, batch.augmentation[:, 0]), batch.style_weights)
-    fake_logits = discriminator(augment(fake_painting, batch.augmentation[:, 1]), batch.style_weights)
+    fake_style_weights = batch.style_weights if fake_style_weights is None else fake_style_weights
+    fake_logits = discriminator(augment(fake_painting, batch.augmentation[:, 1]), fake_style_weights)
     terms = {"discriminator": losses.discriminator_loss(real_logits, fake_logits, config.adversarial)}
     if penalize:
         weight = config.r1_weight / 2 * config.r1_every
@@ -102,8 +148,163 @@ def discriminator_terms(
     return terms
 
 
-def style_network(config: TrainingConfig) -> Features:
-    """The network that style is measured in; content layers follow the style layers where the network serves both."""
+def as_photos(batch: Batch) -> Batch:
+    """The batch as the discriminator of photos sees it: photos in place of paintings, all of the one kind."""
+    ones = batch.style_weights.new_ones(len(batch.photo), 1)
+    return batch._replace(painting=batch.photo.detach(), style_weights=ones)
+
+
+def generator_terms(
+    config: TrainingConfig,
+    networks: Networks,  # as trained: forward passes go through what wraps them
+    bare: Networks,  # the same without wrappers
+    scene: Scene,
+    step: int,  # chooses the places that PatchNCE compares
+) -> dict[str, Tensor]:
+    """What the generator is asked for by the other networks, weighted, by name; no gradient reaches discriminators."""
+    inner = scene.inside(config.loss_margin)
+    with frozen(bare.judges):
+        terms = _adversarial_terms(config, bare, inner)
+    repainted = None
+    if config.identity_weight or config.contrastive_identity_weight:
+        repainted = networks.generator(inner.batch.painting.detach(), inner.batch.style_weights)
+    if config.identity_weight:
+        terms |= _identity_terms(config, networks, inner, repainted)
+    if networks.head:
+        terms |= _contrastive_terms(config, networks, bare, inner, repainted, step)
+    if networks.photo_generator:
+        terms |= _cycle_terms(config, networks, scene)
+    return terms
+
+
+def _adversarial_terms(config: TrainingConfig, bare: Networks, inner: Scene) -> dict[str, Tensor]:
+    # The bare modules: with their parameters frozen, the distributed wrappers would wait for their gradients.
+    if not config.adversarial_weight:
+        return {}
+    numbers = inner.batch.augmentation[:, 1]
+    sides = {"adversarial": (bare.discriminator, inner.fake_painting, inner.batch)}
+    if bare.photo_discriminator:
+        sides["adversarial_photo"] = (bare.photo_discriminator, inner.fake_photo, as_photos(inner.batch))
+    return {
+        name: config.adversarial_weight
+        * losses.generator_loss(judge(augment(fake, numbers), batch.style_weights), config.adversarial)
+        for name, (judge, fake, batch) in sides.items()
+    }
+
+
+def _identity_terms(
+    config: TrainingConfig, networks: Networks, inner: Scene, repainted: Tensor | None
+) -> dict[str, Tensor]:
+    """What is already a painting stays as it is, and what is already a photo (Zhu 2017, section 5.2)."""
+    batch, weight = inner.batch, config.identity_weight
+    terms = {"identity": weight * losses.l1_loss(repainted, batch.painting)}
+    if networks.photo_generator:
+        same = networks.photo_generator(batch.photo, batch.style_weights)
+        terms["identity_photo"] = weight * losses.l1_loss(same, batch.photo)
+    return terms
+
+
+def _contrastive_terms(
+    config: TrainingConfig, networks: Networks, bare: Networks, inner: Scene, repainted: Tensor | None, step: int
+) -> dict[str, Tensor]:
+    """PatchNCE between photos and their paintings, and between paintings and themselves painted again."""
+    styles, layers = inner.batch.style_weights, config.contrastive_layers
+    mirrored = config.contrastive_flips and is_mirrored(config.seed, step)
+
+    def distance(fake: Tensor, source: Tensor) -> Tensor:
+        queries = bare.generator.encode(fake, styles, layers)
+        places = choose_places(queries, config.contrastive_patches, config.seed, step)
+        with torch.no_grad():
+            seen = bare.generator.encode(source, styles, layers)
+            if mirrored:  # FastCUT: a place looks the same in the mirror (the pixels of a cell, layer 0, do not)
+                turned = bare.generator.encode(source.flip(3), styles, layers)
+                seen = [turned[i].flip(3) if layer else seen[i] for i, layer in enumerate(layers)]
+            keys = networks.head(seen, places)
+        directions = networks.head(queries, places)
+        return losses.patch_nce_loss(directions, keys, config.contrastive_temperature).mean()
+
+    terms = {}
+    if config.contrastive_weight:
+        terms["contrastive"] = config.contrastive_weight * distance(inner.fake_painting, inner.batch.photo)
+    if config.contrastive_identity_weight:
+        again = distance(repainted, inner.batch.painting)
+        terms["contrastive_identity"] = config.contrastive_identity_weight * again
+    return terms
+
+
+def _cycle_terms(config: TrainingConfig, networks: Networks, scene: Scene) -> dict[str, Tensor]:
+    """Photo to painting to photo, and painting to photo to painting (Zhu 2017, eq. 2)."""
+    styles, margin = scene.batch.style_weights, config.loss_margin
+    photo = networks.photo_generator(scene.fake_painting, styles)
+    painting = networks.generator(scene.fake_photo, styles)
+    cycles = {"cycle_photo": (photo, scene.batch.photo), "cycle_painting": (painting, scene.batch.painting)}
+    return {
+        name: config.cycle_weight * losses.l1_loss(_inside(found, margin), _inside(source, margin))
+        for name, (found, source) in cycles.items()
+    }
+
+
+def _inside(pictures: Tensor, margin: int) -> Tensor:
+    height, width = pictures.shape[-2:]
+    return pictures[..., margin : height - margin, margin : width - margin]
+
+
+@contextmanager
+def frozen(networks: Iterable[nn.Module]) -> Iterator[None]:
+    """The generator's backward pass must leave no gradient in these."""
+    for network in networks:
+        network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for network in networks:
+            network.requires_grad_(True)
+
+
+def yardstick_config(config: TrainingConfig) -> TrainingConfig:
+    """The settings of an `Objective` that means the same at every step, to compare the averages of a run by.
+
+    The run's own where it measures style and content in fixed networks. Where all networks learn, the losses of one
+    step cannot be compared with those of another: then style and content in random filters (Ustyuzhaninov 2016).
+    """
+    if config.style_loss_weight or config.content_loss_weight:
+        return config
+    filters = {"network": "squeezenet1_1", "network_weights": "random"}
+    fixed = {f"{what}_{name}": value for what in ("style", "content") for name, value in filters.items()}
+    layers = {"style_layers": ("relu1", "fire2", "fire3"), "content_layers": ("fire5",)}
+    return replace(config, **fixed, **layers, style_loss_weight=10.0, content_loss_weight=1.0)
+
+
+@torch.no_grad()
+def score(objective: Objective, photos: Sequence[Tensor], painted: Sequence[Sequence[Tensor]]) -> float:
+    """Sum of an objective's losses, the mean over styles and photos: less is better.
+
+    Args:
+        objective: of `yardstick_config`.
+        photos: (1, 3, H, W) in [-1, 1]; those too small for the objective are left out.
+        painted: for each style, in order, the paintings of the photos, of their sizes.
+
+    Returns:
+        NaN where every photo is too small.
+    """
+    config, totals = objective.config, []
+    least = max(64, 16 * config.style_patches << (config.style_octaves - 1))
+    for row, pictures in zip(torch.eye(len(painted), device=photos[0].device), painted, strict=True):
+        for photo, painting in zip(photos, pictures, strict=True):
+            height, width = (side // 16 * 16 for side in photo.shape[-2:])
+            if min(height, width) >= least:
+                inside = (..., slice(height), slice(width))
+                totals.append(sum(objective(painting[inside], photo[inside], row[None]).values()))
+    return torch.stack(totals).mean().item() if totals else math.nan
+
+
+def style_network(config: TrainingConfig) -> Features | None:
+    """The network that style is measured in; content layers follow the style layers where the network serves both.
+
+    None where neither style nor content has a weight: then no pretrained network is needed.
+    """
+    if not config.style_loss_weight and not (config.content_loss_weight and _same_network(config)):
+        return None
     layers = (*config.style_layers, *(config.content_layers if _same_network(config) else ()))
     features = Features(config.style_network, layers, config.style_network_weights)
     return features.to(memory_format=torch.channels_last)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from styletransfer.errors import InputError
-from styletransfer.hub_errors import is_passing, told_plainly
+from styletransfer.hub_errors import is_passing, patiently, told_plainly
 from styletransfer.pack_files import CONFIG, PICKLES, WEIGHTS, leaves_folder, max_bytes
 
 if TYPE_CHECKING:
@@ -99,6 +99,19 @@ def look_at_pack(repo: Repo, *, token: str | None = None) -> tuple[str, list[str
     return commit, sorted(files)
 
 
+def make_repo(api: "HfApi", repo_id: str, *, private: bool = False, branch: str = DEFAULT_REVISION) -> None:
+    """Have a repository on the Hub, with that branch; what is there already stays as it is.
+
+    Raises:
+        InputError: it is there and public, and was to be private. Else as the Hub's client does.
+    """
+    patiently(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
+    if private and not patiently(lambda: api.model_info(repo_id)).private:
+        raise InputError(f"The repository {repo_id} is there already and public: choose another, or make it private.")
+    if branch != DEFAULT_REVISION:
+        patiently(lambda: api.create_branch(repo_id, branch=branch, exist_ok=True))
+
+
 def _cached(repo: Repo) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
@@ -117,7 +130,7 @@ def _fetch(repo: Repo, token: str | None) -> Path:
     def fetch(name: str) -> Path:
         for _ in range(2):  # a copy that went bad in the cache is thrown away and fetched anew
             path = Path(api.hf_hub_download(repo.id, name, revision=commit))
-            if _is_as_uploaded(path, files[name]):
+            if is_as_uploaded(path, files[name]):
                 return path
             path.resolve().unlink(missing_ok=True)
             path.unlink(missing_ok=True)
@@ -168,7 +181,7 @@ def _size(file: "RepoSibling") -> int:
     return max(file.size or 0, file.lfs.size if file.lfs else 0)
 
 
-def _is_as_uploaded(path: Path, file: "RepoSibling") -> bool:
+def is_as_uploaded(path: Path, file: "RepoSibling") -> bool:
     """Whether the file is the one its repository names: large files go by SHA-256, small ones by git's own hash."""
     if path.stat().st_size != _size(file):
         return False

@@ -1,10 +1,10 @@
 """Fixed photos in every style, painted by the pipeline itself: how a run shows what it has learned."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 
 from PIL import Image
 
+from styletransfer.crops import Row, row_name, row_source
 from styletransfer.errors import InputError
 from styletransfer.images import fit_long_side, load_picture
 from styletransfer.pack_files import PHOTO
@@ -14,24 +14,33 @@ GRID_SIDE = 384  # long side of a picture in a grid, pixels
 PACK_SIDE = 768  # and of the sample that a pack shows
 
 
-def first_readable(paths: Sequence[str | Path], count: int) -> list[Image.Image]:
-    """The first `count` pictures that can be opened. Raises InputError when there is none."""
+def first_readable(rows: Iterable[Row], count: int) -> list[Image.Image]:
+    """The first `count` pictures of a source that can be opened. Raises InputError when there is none."""
     pictures: list[Image.Image] = []
-    for path in paths:
-        if len(pictures) < count:
-            try:
-                pictures.append(load_picture(path).rgb)
-            except InputError:
-                continue  # training names it when it meets it
+    first = None
+    for row in rows:
+        first = first or row_name(row, "without a name")
+        try:
+            pictures.append(load_picture(row_source(row)).rgb)
+        except InputError:
+            continue  # training names it when it meets it
+        if len(pictures) == count:
+            break
     if not pictures:
-        raise InputError(f"None of the sample photos can be opened (first: {paths[0]}): give others.")
+        raise InputError(f"None of the sample photos can be opened (first: {first}): give others.")
     return pictures
 
 
-def sample_grid(pipeline: StyleTransferPipeline, photos: Sequence[Image.Image]) -> Image.Image:
-    """One row per photo: the photo, then its painting in every style."""
+def paint_samples(pipeline: StyleTransferPipeline, photos: Sequence[Image.Image]) -> dict[str, list[Image.Image]]:
+    """Style name -> the photos in that style, each at the size of a picture in a grid."""
     photos = [fit_long_side(photo, GRID_SIDE) for photo in photos]
-    rows = [[photo, *(pipeline(photo, style) for style in pipeline.styles)] for photo in photos]
+    return {style: [pipeline(photo, style) for photo in photos] for style in pipeline.styles}
+
+
+def sample_grid(photos: Sequence[Image.Image], painted: Mapping[str, Sequence[Image.Image]]) -> Image.Image:
+    """One row per photo: the photo, then its painting in every style, from `paint_samples`."""
+    photos = [fit_long_side(photo, GRID_SIDE) for photo in photos]
+    rows = [list(row) for row in zip(photos, *painted.values(), strict=True)]
     width, height = (max(photo.size[axis] for photo in photos) for axis in (0, 1))
     grid = Image.new("RGB", (width * len(rows[0]), height * len(rows)), "white")
     for y, row in enumerate(rows):

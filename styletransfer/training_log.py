@@ -1,6 +1,7 @@
 """The losses of a run: a line of JSON every few steps, and the tracker's curves."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,18 @@ from torch import Tensor
 from styletransfer.errors import InputError
 
 LOSSES = "losses.jsonl"
+
+
+class Clock:
+    """Seconds of training, those before the last resume among them."""
+
+    def __init__(self, before: float = 0.0) -> None:
+        self._started = time.monotonic() - before
+
+    @property
+    def seconds(self) -> float:
+        """Until now."""
+        return time.monotonic() - self._started
 
 
 class LossLog:
@@ -45,13 +58,15 @@ class LossLog:
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
-    def write(self, step: int, terms: Mapping[str, Tensor], learning_rate: float) -> None:
-        """One line; every process must call it, the main one writes."""
+    def write(self, step: int, terms: Mapping[str, Tensor], learning_rate: float) -> dict[str, float | None]:
+        """One line; every process must call it, the main one writes. Returns it; None stands for what is no number."""
         values = torch.stack([value.float() for value in terms.values()])
         values = self.accelerator.reduce(values, reduction="mean").tolist()
-        line = {**dict(zip(terms, values, strict=True)), "learning_rate": learning_rate}
-        self.accelerator.log(line, step=step)
+        numbers = [value if math.isfinite(value) else None for value in values]
+        line = {**dict(zip(terms, numbers, strict=True)), "learning_rate": learning_rate}
+        self.accelerator.log({name: value for name, value in line.items() if value is not None}, step=step)
         if self.accelerator.is_main_process:
             speed = (step - self.first_step) / (time.monotonic() - self.started)
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, **line, "steps_per_second": round(speed, 3)}) + "\n")
+        return line

@@ -1,7 +1,10 @@
 """What stands before the first step: the accelerator, optimizers, schedules, and the checks of what a run was given."""
 
+import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +25,16 @@ from styletransfer.config import TrainingConfig, pairs
 from styletransfer.errors import InputError
 from styletransfer.generator import Generator
 from styletransfer.pack_files import MAX_TITLE, is_style_name, is_title
+from styletransfer.sources import hub_dataset
+
+SCRIPT = "train_accelerate.py"
+MONET_DATASET = "huggan/monet2photo"  # imageA: paintings by Monet, imageB: photos
 
 # Settings that a checkpoint's tensors depend on; the others may change when a run is continued.
 SHAPES = ("channels", "blocks", "discriminator_channels", "discriminator_scales", "spectral_norm")
+
+CONTRASTIVE = ("contrastive_weight", "contrastive_identity_weight")
+CONTRASTIVE_SHAPES = ("contrastive_layers", "contrastive_channels")
 
 
 def build_accelerator(config: TrainingConfig) -> Accelerator:
@@ -60,9 +70,10 @@ def _tracker(name: str) -> str | None:
     raise InputError(f"--tracker {name} is not installed: pip install {name}, or choose another.")
 
 
-def adam(network: nn.Module, learning_rate: float) -> torch.optim.Adam:
+def adam(networks: Sequence[nn.Module], learning_rate: float) -> torch.optim.Adam:
     """Adam with the short memory that adversarial training wants (Radford 2016)."""
-    return torch.optim.Adam(network.parameters(), lr=learning_rate, betas=(0.5, 0.99))
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    return torch.optim.Adam(parameters, lr=learning_rate, betas=(0.5, 0.99))
 
 
 def build_scheduler(config: TrainingConfig, optimizer: torch.optim.Optimizer) -> LRScheduler:
@@ -75,6 +86,43 @@ def build_scheduler(config: TrainingConfig, optimizer: torch.optim.Optimizer) ->
         raise InputError(
             f"--schedule {config.schedule} is none that can be used here: try cosine or linear."
         ) from error
+
+
+def or_monet(config: TrainingConfig) -> TrainingConfig:
+    """The config; without any source it is to train Monet, which is said before anything is fetched."""
+    if config.photos or config.style:
+        return config
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(f"No source is given: training Monet on {MONET_DATASET}, into {config.output_dir}.", flush=True)
+    return replace(
+        config,
+        photos=(f"{MONET_DATASET}:train:imageB",),
+        style=(f"monet={MONET_DATASET}:train:imageA",),
+        title=config.title or ("monet=Claude Monet",),
+        note=config.note or (f"monet=Paintings by Claude Monet, from {MONET_DATASET}",),
+    )
+
+
+def checkpoint_folder(config: TrainingConfig) -> Path:
+    """Folder of a run's checkpoints."""
+    return Path(config.output_dir, "checkpoints")
+
+
+def how_to_resume(argv: Sequence[str], config: TrainingConfig) -> str:
+    """What is kept of a run that broke off through no fault of its own, and the command that continues it."""
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    launch = "accelerate launch" + (f" --num_processes {processes}" if processes > 1 else "")
+    again = f"{launch} {SCRIPT} {shlex.join(word for word in argv if word != '--resume')}".strip()
+    whole = list_checkpoints(checkpoint_folder(config))
+    if not whole:
+        return f"there is no checkpoint yet; start again later with: {again}"
+    return f"{whole[-1]} is whole; go on from it with: {again} --resume"
+
+
+def hub_datasets(config: TrainingConfig) -> list[str]:
+    """The datasets on the Hub that a run learns from, `org/name`."""
+    found = (hub_dataset(source) for source in (*config.photos, *config.style_sources.values()))
+    return [name for name in found if name]
 
 
 def required(sources: Sequence[str], flag: str) -> Sequence[str]:
@@ -126,10 +174,16 @@ def check_same_networks(saved: Mapping[str, Any], config: Mapping[str, Any], pat
     saved_styles, styles = ([text.split("=")[0] for text in settings["style"]] for settings in (saved, config))
     if saved_styles != styles:
         raise InputError(f"{path} was trained on the styles {', '.join(saved_styles)}: resume with the same, in order.")
-    for name in SHAPES:
-        if saved[name] != config[name]:
+    contrast = any(config[name] for name in CONTRASTIVE)
+    for name in (*SHAPES, *(CONTRASTIVE_SHAPES if contrast else ())):
+        if saved.get(name, config[name]) != config[name]:
             flag = "--" + name.replace("_", "-")
             raise InputError(f"{path} was trained with {flag} {saved[name]}: resume with the same.")
+    for names in (CONTRASTIVE, ("cycle_weight",)):
+        before, now = (any(settings.get(name) for name in names) for settings in (saved, config))
+        if before != now:
+            flag, word = "--" + names[0].replace("_", "-"), "with" if before else "without"
+            raise InputError(f"{path} was trained {word} {flag}: resume {word} it, since it has networks of its own.")
 
 
 def initialize(generator: Generator, trained: Generator) -> None:

@@ -32,9 +32,12 @@ PATIENCE = 120  # seconds until a server that takes a moment to start or stop is
 
 
 @contextlib.contextmanager
-def hub(folder: Path, users: Iterable[User] = USERS, page_size: int = 1000) -> Iterator["Hub"]:
-    """A Hub that runs until the end of the block and keeps everything in `folder`, which must not exist yet."""
-    running = Hub(folder, users, page_size)
+def hub(folder: Path, users: Iterable[User] = USERS, page_size: int = 1000, port: int = 0) -> Iterator["Hub"]:
+    """A Hub that runs until the end of the block and keeps everything in `folder`, which must not exist yet.
+
+    port: any free one when 0, or one that is known before, for programs that are prepared before the Hub is.
+    """
+    running = Hub(folder, users, page_size, port)
     running.start()
     try:
         yield running
@@ -45,7 +48,7 @@ def hub(folder: Path, users: Iterable[User] = USERS, page_size: int = 1000) -> I
 class Hub:
     """The running Hub, as a test sees it from behind."""
 
-    def __init__(self, folder: Path, users: Iterable[User], page_size: int):
+    def __init__(self, folder: Path, users: Iterable[User], page_size: int, port: int = 0):
         self.folder = folder
         self.store = Store(folder, users)
         repositories, files = Repositories(self.store, page_size), Files(self.store, page_size)
@@ -53,7 +56,7 @@ class Hub:
         routes = [*repositories.routes(), *files.routes()]
         application = by_sent_path(Starlette(routes=routes, exception_handlers=handlers))
         self.faults = Faults(application, self._sever)
-        self._place = bound_socket(0)  # never listens: it keeps the port ours while the Hub is down
+        self._place = bound_socket(port)  # never listens: it keeps the port ours while the Hub is down
         self.endpoint = f"http://{HOST}:{self._place.getsockname()[1]}"
         self._server: uvicorn.Server | None = None
 

@@ -18,9 +18,10 @@ from accelerate.data_loader import prepare_data_loader
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from styletransfer.data import KEPT_PAINTINGS, Batch, PairedCrops, StepSampler, collate, load_paintings, load_source
+from styletransfer.data import KEPT_PAINTINGS, Batch, PairedCrops, StepSampler, collate, load_paintings
 from styletransfer.errors import InputError
 from styletransfer.images import fit_long_side, fit_short_side, load_picture, picture_to_tensor
+from styletransfer.sources import load_source
 
 LEVEL = 2 / 255  # one gray level in [-1, 1]
 
@@ -125,7 +126,7 @@ def test_a_tilde_means_the_home_folder(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(load_source("~/a.png")) == 1
 
 
-@pytest.mark.parametrize("source", ["", "nowhere", "org/name", "a\0b", "x" * 5000])
+@pytest.mark.parametrize("source", ["", "nowhere", "a/b/c", "a\0b", "x" * 5000])
 def test_a_source_that_is_nothing_is_an_error_that_says_so(source: str) -> None:
     with pytest.raises(InputError, match="is neither a folder nor a picture file"):
         load_source(source)

@@ -274,6 +274,47 @@ def test_every_parameter_of_the_styles_asked_for_learns_and_no_other(generator):
             assert values.grad.abs().max() > 0, name
 
 
+# ---------------------------------------------------------------- features on the way in
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 40), (33, 47)])
+@torch.no_grad()
+def test_encoding_is_what_the_layers_of_a_painting_see(generator, height, width):
+    """Hooks on the layers of a whole pass know the same numbers, rim and all."""
+    photo, weights, seen = random_photo(height, width, count=2), one_hot(generator, "night").expand(2, 3), []
+    hooks = [
+        layer.register_forward_pre_hook(lambda module, given: seen.append(given[0].clone()))
+        for layer in (generator.stem, generator.body[0], generator.body[2])
+    ]
+    generator(photo, weights)
+    for hook in hooks:
+        hook.remove()
+    rows, columns = -(-height // STRIDE), -(-width // STRIDE)
+    inside = (..., slice(RIM // STRIDE, RIM // STRIDE + rows), slice(RIM // STRIDE, RIM // STRIDE + columns))
+    pixels, stem, block = (x[inside] for x in seen)
+    found = generator.encode(photo, weights, [2, 0, 1])
+    for layer, expected in zip(found, (block, pixels, stem), strict=True):
+        assert layer.shape[2:] == (rows, columns)
+        torch.testing.assert_close(layer, expected, rtol=0, atol=1e-5)
+    if (height, width) == (32, 40):
+        torch.testing.assert_close(found[1], F.pixel_unshuffle(photo, STRIDE))
+    assert len(generator.encode(photo, weights, [3])) == 1  # behind the last block
+    with pytest.raises(IndexError):
+        generator.encode(photo, weights, [4])
+
+
+def test_encoding_one_layer_costs_no_layer_behind_it(generator):
+    photo, weights = random_photo(32, 32).requires_grad_(), one_hot(generator, "wave")
+    generator.encode(photo, weights, [0, 2])[1].square().sum().backward()
+    reached = {
+        name.split(".")[0] + name.split(".")[1]
+        for name, values in generator.named_parameters()
+        if values.grad is not None
+    }
+    assert reached == {"stemconv", "stemscale", "stemshift", "body0", "body1"}
+    assert photo.grad.abs().max() > 0
+
+
 # ---------------------------------------------------------------- precision
 
 

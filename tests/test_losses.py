@@ -262,6 +262,39 @@ def test_grid_loss_lets_edges_and_noise_pass() -> None:
     assert losses.grid_loss(noise + wave(4, 256, 256)).item() > 15
 
 
+# ---------------------------------------------------------------- places told apart
+
+
+def test_patch_nce_by_hand() -> None:
+    """Two places, queries (1, 0) and (0.6, 0.8), keys (1, 0) and (0, 1), tau 0.5: cosines 1, 0 and 0.6, 0.8."""
+    queries, keys = torch.tensor([[[1.0, 0.0], [0.6, 0.8]]]), torch.eye(2)[None]
+    first = -math.log(math.exp(2.0) / (math.exp(2.0) + math.exp(0.0)))
+    second = -math.log(math.exp(1.6) / (math.exp(1.2) + math.exp(1.6)))
+    assert losses.patch_nce_loss([queries], [keys], 0.5).tolist() == pytest.approx([(first + second) / 2])
+    # A layer without any difference between its places: all P are as likely, whatever tau.
+    even = torch.full((1, 5, 4), 0.5)
+    assert losses.patch_nce_loss([even], [even], 0.07).item() == pytest.approx(math.log(5))
+    both = losses.patch_nce_loss([queries, even], [keys, even], 0.5).item()
+    assert both == pytest.approx(((first + second) / 2 + math.log(5)) / 2)
+
+
+def test_patch_nce_is_the_cross_entropy_of_the_authors_code() -> None:
+    """As contrastive-unpaired-translation writes it: the positive in column 0, the diagonal taken out with -10."""
+    q, k = (torch.nn.functional.normalize(random(2, 6, 8, seed=seed), dim=2) for seed in (0, 1))
+    positive = (q * k).sum(dim=2).view(12, 1)
+    negative = (q @ k.transpose(1, 2)).masked_fill(torch.eye(6, dtype=torch.bool), -10.0).view(12, 6)
+    out = torch.cat([positive, negative], dim=1) / 0.07
+    expected = torch.nn.functional.cross_entropy(out, torch.zeros(12, dtype=torch.long), reduction="none")
+    torch.testing.assert_close(losses.patch_nce_loss([q], [k]), expected.view(2, 6).mean(dim=1))
+
+
+def test_patch_nce_pulls_on_the_painting_and_not_on_the_photo() -> None:
+    queries, keys = random(1, 4, 3).requires_grad_(), random(1, 4, 3, seed=1).requires_grad_()
+    losses.patch_nce_loss([queries], [keys]).sum().backward()
+    assert queries.grad.abs().max() > 0
+    assert keys.grad is None
+
+
 # ---------------------------------------------------------------- batches and gradients
 
 
@@ -274,6 +307,7 @@ PER_PICTURE = {
     "gram_style_loss in patches": lambda a, b: losses.gram_style_loss(a, [losses.gram_matrix(x) for x in b], 3),
     "content_loss": losses.content_loss,
     "perceptual_distance": losses.perceptual_distance,
+    "patch_nce_loss": lambda a, b: losses.patch_nce_loss([x.flatten(2) for x in a], [x.flatten(2) for x in b], 2.0),
 }
 
 

@@ -1,24 +1,18 @@
 """Measures give the answers that can be worked out by hand or by a plain second implementation."""
 
-import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
-from torchvision.models import squeezenet1_1, vgg19
+from torchvision.models import squeezenet1_1
 
 from styletransfer import metrics
 from styletransfer.errors import InputError
-from styletransfer.generator import Generator
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 HEAD_CHANNELS = (64, 128, 256, 384, 384, 512, 512)
 
 
@@ -186,57 +180,83 @@ def test_border_ratio_does_not_mind_what_happens_inside() -> None:
     assert metrics.border_ratio(painted, photo) == 1.0
 
 
-def save_quality_weights(folder: Path) -> None:
-    folder.mkdir()
-    save_squeezenet(folder / "squeezenet1_1_torchvision_features.safetensors")
-    save_heads(folder / "lpips_v0_1_lin_squeeze.safetensors")
-    torch.manual_seed(5)
-    first_layers = vgg19(weights=None).features[:11].state_dict()
-    path = folder / "vgg19_normalised_conv1_1_to_conv3_1.safetensors"
-    save_file({f"features.{key}": value for key, value in first_layers.items()}, path)
+def plain_ssim(x: np.ndarray, y: np.ndarray) -> float:
+    """Wang's equation 13, window by window."""
+    reach = np.arange(11) - 5
+    window = np.exp(-(reach[:, None] ** 2 + reach**2) / (2 * 1.5**2))
+    window /= window.sum()
+    values = []
+    for top in range(x.shape[0] - 10):
+        for left in range(x.shape[1] - 10):
+            a, b = (z[top : top + 11, left : left + 11] for z in (x, y))
+            mean_a, mean_b = (window * a).sum(), (window * b).sum()
+            var_a, var_b = (window * (a - mean_a) ** 2).sum(), (window * (b - mean_b) ** 2).sum()
+            both = (window * (a - mean_a) * (b - mean_b)).sum()
+            values.append(
+                (2 * mean_a * mean_b + 1e-4)
+                * (2 * both + 9e-4)
+                / ((mean_a**2 + mean_b**2 + 1e-4) * (var_a + var_b + 9e-4))
+            )
+    return float(np.mean(values))
 
 
-def run_quality(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, REPOSITORY / "benchmarks" / "quality.py", *arguments]
-    return subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True, timeout=300)
+def test_ssim_is_the_published_equation_on_luminance() -> None:
+    a = random_pictures(1, seed=0, height=16, width=19)
+    b = (a + random_pictures(1, seed=1, height=16, width=19)) / 2
+    luma = [(np.array([0.299, 0.587, 0.114]) @ ((z[0].double().numpy() + 1) / 2).reshape(3, -1)) for z in (a, b)]
+    expected = plain_ssim(*(z.reshape(16, 19) for z in luma))
+    assert 0.3 < expected < 0.9
+    assert metrics.luminance_ssim(a, b) == pytest.approx(expected, abs=1e-6)
 
 
-def save_noise_photos(folder: Path, names: str) -> None:
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for name in names:
-        pixels = rng.integers(0, 256, (48, 60, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{name}.png")
+def test_ssim_of_a_flat_picture_made_lighter_is_the_luminance_term_alone() -> None:
+    dark, light = torch.full((1, 3, 20, 20), -0.5), torch.full((1, 3, 20, 20), 0.5)  # 0.25 and 0.75
+    assert metrics.luminance_ssim(dark, dark) == 1.0
+    expected = (2 * 0.25 * 0.75 + 1e-4) / (0.25**2 + 0.75**2 + 1e-4)
+    assert metrics.luminance_ssim(dark, light) == pytest.approx(expected, abs=1e-7)
 
 
-def test_quality_script_measures_a_pack_and_writes_table_numbers_and_sheet(tmp_path: Path) -> None:
-    save_quality_weights(tmp_path / "weights")
-    save_noise_photos(tmp_path / "photos", "abcd")
-    Generator(styles={"noise": "Noise"}, channels=4, blocks=1).save_pretrained(tmp_path / "pack")
-    run = run_quality(
-        *(tmp_path / "pack", "--photos", tmp_path / "photos", "--style", f"noise={tmp_path / 'photos' / 'a.png'}"),
-        *("--weights", tmp_path / "weights", "--count", "2", "--long-side", "64"),
-        *("--output", tmp_path / "table.md", "--json", tmp_path / "quality.json", "--sheet", tmp_path / "sheet.png"),
-    )
-    assert run.returncode == 0, run.stderr
-    painted = json.loads((tmp_path / "quality.json").read_text())["styles"]["noise"]
-    itself = painted["photo_itself"]
-    first, second = itself["each"]
-    assert (first["photo"], second["photo"]) == ("a.png", "c.png")  # evenly spaced over the sorted names
-    assert (first["style"], itself["content"], itself["border_max"]) == (0.0, 0.0, 1.0)  # a is the painting itself
-    assert itself["style"] == pytest.approx((first["style"] + second["style"]) / 2) and second["style"] > 0
-    assert painted["content"] > 0 and painted["each"][0]["style"] > 0
-    table = (tmp_path / "table.md").read_text()
-    assert f"| noise | photo itself | 0.000 | {itself['style']:.3f} |" in table
-    assert f"| noise | painted | {painted['content']:.3f} | {painted['style']:.3f} |" in table
-    assert table in run.stdout
-    with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.width == 2 * 256 and sheet.height > 3 * 256  # photo and style; the painting and two photos
+def patch_distance(a: Tensor, b: Tensor) -> float:
+    return metrics.patch_distance(metrics.patch_projections(a), metrics.patch_projections(b))
 
 
-def test_quality_script_answers_a_missing_folder_with_one_sentence(tmp_path: Path) -> None:
-    run = run_quality(
-        *("--photos", tmp_path / "absent", "--style", f"noise={tmp_path / 'x.png'}", "--weights", tmp_path)
-    )
-    assert run.returncode == 2
-    assert run.stderr.startswith("error: ") and run.stderr.count("\n") == 1 and "absent" in run.stderr
+def test_patch_distance_of_a_lighter_picture_is_the_shift_along_each_direction() -> None:
+    photo = random_pictures(1, seed=0) / 2
+    assert patch_distance(photo, photo) == 0.0
+    directions = torch.nn.functional.normalize(torch.randn(147, 128, generator=torch.Generator().manual_seed(0)), dim=0)
+    expected = 10 * directions.sum(dim=0).abs().mean().item()
+    assert patch_distance(photo + 20 / 255, photo) == pytest.approx(expected, rel=1e-3)
+
+
+def test_patch_distance_is_wassersteins_worked_by_hand() -> None:
+    ours = torch.tensor([0.0, 1.0, 3.0]).view(1, 3, 1)
+    assert metrics.patch_distance(ours, torch.tensor([5.0, 6.0, 8.0]).view(1, 3, 1)) == pytest.approx(5.0)
+    assert metrics.patch_distance(ours, torch.tensor([-1.0, 2.0, 3.0]).view(1, 3, 1)) == pytest.approx(2 / 3)
+    twice = torch.tensor([0.0, 0.0, 1.0, 1.0, 3.0, 3.0]).view(1, 6, 1)
+    assert metrics.patch_distance(ours, twice) == 0.0
+
+
+def test_patch_distance_sees_strokes_that_a_palette_does_not() -> None:
+    y, x = torch.meshgrid(torch.arange(128), torch.arange(128), indexing="ij")
+    rows, columns, again = (torch.where(wave % 16 < 8, 0.6, -0.6).expand(1, 3, -1, -1) for wave in (y, x, y + 4))
+    assert patch_distance(rows, columns) > 5 * patch_distance(rows, again)
+
+
+def test_grid_amplitudes_tell_the_periods_apart() -> None:
+    planted = wavy_picture() + 2.0 * np.cos(2 * np.pi * 3 / 8 * np.arange(256))
+    found = metrics.grid_amplitudes(grey_tensor(planted))
+    assert found["8/3"] == pytest.approx(2.0, rel=0.03) and found["4"] < 0.1 and found["2"] < 0.1
+    assert metrics.grid_amplitude(grey_tensor(planted)) == found["8/3"]
+
+
+def test_clipped_share_counts_pixels_with_a_channel_at_an_end() -> None:
+    levels = torch.full((1, 3, 4, 5), 128.0)
+    levels[0, 0, 0, 0], levels[0, 2, 3, 4], levels[0, 1, 1, 1] = 255, 0, 254
+    levels[0, :, 2, 2] = 255
+    assert metrics.clipped_share(levels / 127.5 - 1) == pytest.approx(3 / 20)
+
+
+def test_color_shift_is_the_distance_of_mean_colors_in_lab() -> None:
+    white, grey = torch.ones(1, 3, 8, 8), torch.full((1, 3, 8, 8), 119 / 127.5 - 1)
+    assert metrics.color_shift(white, white) == 0.0
+    assert metrics.color_shift(grey, white) == pytest.approx(100 - 50.03, abs=0.02)

@@ -220,6 +220,16 @@ def test_resumed_run_may_go_further(stopped, settings, tmp_path):
     assert checkpoints(run) == ["step-00000004", "step-00000006"]
 
 
+def test_what_a_killed_run_left_half_written_is_no_part_of_the_next_checkpoint(stopped, settings, tmp_path):
+    run = copy_of(stopped[0], tmp_path)
+    left = run / "checkpoints" / ".partial-step-00000008"
+    left.mkdir()
+    (left / "stream-1.json").write_text("of a second process, which there is not any more")
+    trained(run, {**settings, "resume": True})
+    assert not (checkpoint(run, 8) / "stream-1.json").exists()
+    assert_same_run(stopped[1], run)
+
+
 @pytest.fixture
 def painted_pack(tmp_path):
     """A pack whose styles "waves" and "night" have scales and shifts of their own."""

@@ -4,15 +4,19 @@ Importing torch and its company takes longer than such a training, so processes 
 imported them; what they run is train_accelerate.py, as from a command line.
 """
 
+import atexit
 import json
 import multiprocessing
 import os
 import runpy
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -23,6 +27,10 @@ from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "train_accelerate.py"
+HUB_PORT_HOLDER = socket.socket()  # keeps the port for the Hub of these trainings: they know it from their start on
+HUB_PORT_HOLDER.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+HUB_PORT_HOLDER.bind(("127.0.0.1", 0))
+HUB_PORT = HUB_PORT_HOLDER.getsockname()[1]
 PATIENCE = 1800  # seconds until a training that takes a few is taken for hanging
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -130,7 +138,7 @@ class Training:
         number = len(list(logs.glob("*.out")))
         self.out, self.err = logs / f"{number}.out", logs / f"{number}.err"
         self.out.touch()
-        self.process = _server().Process(
+        self.process = forked().Process(
             target=_command_line,
             args=([str(word) for word in argv], str(self.out), str(self.err), environment or {}, die_before),
         )
@@ -149,11 +157,32 @@ class Training:
         self.process.join()
 
 
-def _server():
+@cache
+def hub_environment():
+    """What makes a program take the Hub at HUB_PORT for the real one; it counts when its libraries are imported."""
+    home = tempfile.mkdtemp(prefix="hub-home-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    return {
+        "HF_ENDPOINT": f"http://127.0.0.1:{HUB_PORT}",
+        "HF_HOME": home,
+        "HF_HUB_OFFLINE": "0",
+        "HF_DATASETS_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_ETAG_TIMEOUT": "120",
+        "HF_HUB_DOWNLOAD_TIMEOUT": "120",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
+
+
+def forked():
+    """Makes processes that have the libraries of a training imported and take the Hub at HUB_PORT for the real one."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["styletransfer.training", "torchvision.models", "runpy"])
     before = dict(os.environ)
-    os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | hub_environment()
     try:
         forkserver.ensure_running()
     finally:
@@ -240,7 +269,7 @@ class Command:
         self.process = subprocess.Popen(
             [str(word) for word in line],
             cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1"} | hub_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

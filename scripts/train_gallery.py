@@ -1,0 +1,67 @@
+"""Train, measure and publish into styles/ every pack of recipes/, one after the other; a run that was stopped goes on.
+
+python scripts/train_gallery.py --photos unseen/ --lpips-weights squeeze.pth --held-out monet=monet-held-out
+
+Start it where the folders that the recipes name are.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
+
+from styletransfer.cards import write_card
+from styletransfer.config import load_config, pairs
+from styletransfer.training_setup import checkpoint_folder
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    """Each recipe: training, evaluation, card, and the pack's place in styles/."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", type=Path, default=sorted((ROOT / "recipes").glob("*.yaml")))
+    parser.add_argument("--photos", required=True, metavar="SOURCE", help="photos that training never saw")
+    parser.add_argument("--lpips-weights", metavar="FILE", help="heads of LPIPS, for the measure of content")
+    parser.add_argument("--held-out", action="append", default=[], metavar="NAME=SOURCE", help="to measure by")
+    options = parser.parse_args()
+    for recipe in options.recipes:
+        publish(recipe, options.photos, options.lpips_weights, pairs("--held-out", options.held_out))
+
+
+def publish(recipe: Path, photos: str, lpips_weights: str | None, held_out: dict[str, str]) -> None:
+    """One pack, from its recipe to styles/."""
+    config = load_config(recipe)
+    resume = ["--resume"] if any(checkpoint_folder(config).glob("step-*")) else []
+    launch = [sys.executable, "-m", "accelerate.commands.launch", ROOT / "train_accelerate.py"]
+    run([*launch, "--config", recipe, *resume])
+    pack = Path(config.output_dir, "pack")
+    sources = config.style_sources | {name: held_out[name] for name in held_out if name in config.style_sources}
+    measure = [sys.executable, "-m", "styletransfer", "evaluate", pack, "--photos", photos]
+    measure += [word for name, source in sources.items() for word in ("--style", f"{name}={source}")]
+    for flag, file in (
+        ("--style-network-weights", config.style_network_weights),
+        ("--content-network-weights", config.content_network_weights),
+        ("--lpips-weights", lpips_weights),
+    ):
+        measure += [flag, file] if file else []
+    run([*measure, "--json", pack / "evaluation.json", "--figure", Path(config.output_dir, "figure.png")])
+    write_card(pack)
+    place = ROOT / "styles" / recipe.stem
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(pack, place)
+    print(f"{recipe.stem}: {place}")
+
+
+def run(command: list[str | Path]) -> None:
+    """A program that must end well, started where this one was."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([str(word) for word in command], check=True, env=environment)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""What a run looks at while it trains: sample grids for people, faults for the detectors, scores for the best average.
+
+Everything here happens in the main process, on logged steps and on samples only, and moves no weight.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from styletransfer.batches import rows_of
+from styletransfer.best import BestAverage
+from styletransfer.config import TrainingConfig, config_to_dict
+from styletransfer.detectors import Detectors, Samples
+from styletransfer.folders import remove
+from styletransfer.generator import Generator
+from styletransfer.images import fit_long_side, picture_to_tensor, save_picture
+from styletransfer.objective import Objective, build_objective, score, yardstick_config
+from styletransfer.packs import save_pack
+from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.samples import GRID_SIDE, first_readable, pack_samples, paint_samples, sample_grid
+from styletransfer.sources import Source, load_source
+
+SAMPLE_PHOTOS = 4
+SHOWN_PAINTINGS = 4  # of a style, that detectors compare with
+
+
+def pick_sample_photos(config: TrainingConfig, photos: Sequence[Source]) -> list[Image.Image]:
+    """The photos of the grids: always the same ones."""
+    source = load_source(config.sample_photos, config.streaming) if config.sample_photos else photos[0]
+    rows = rows_of("the photos", source, config.stream_patience)
+    return first_readable(islice(rows, 8 * SAMPLE_PHOTOS), SAMPLE_PHOTOS)
+
+
+class Watch:
+    """The eyes of a run.
+
+    Args:
+        config: of the run.
+        photos: that samples are painted of.
+        paintings: some paintings of a style, at most so many, (1, 3, H, W) in [-1, 1].
+        objective: of the run.
+        device: to paint and measure on.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        photos: Sequence[Image.Image],
+        paintings: Callable[[str, int], Iterable[Tensor]],
+        objective: Objective,
+        device: torch.device,
+    ) -> None:
+        self.config, self.photos, self.objective, self.device = config, photos, objective, device
+        self._paintings = paintings
+        self.detectors, self.best = Detectors(config.adversarial), BestAverage(_measure(config))
+
+    def losses(self, step: int, line: Mapping[str, float | None]) -> None:
+        """Look at a logged line, and warn."""
+        _warn(self.detectors.losses(step, line))
+
+    def look(self, step: int, averaged: Callable[[], Generator]) -> None:
+        """Paint the samples with the average, save their grid, warn, and keep the average if it is the best so far.
+
+        `averaged` makes a new generator at each call: a pipeline rounds the weights of its own for speed.
+        """
+        painted = paint_samples(StyleTransferPipeline(averaged(), device=self.device), self.photos)
+        folder = Path(self.config.output_dir, "samples")
+        folder.mkdir(parents=True, exist_ok=True)
+        save_picture(sample_grid(self.photos, painted), folder / f"step-{step:08d}.png")
+        photos = [self._tensor(fit_long_side(photo, GRID_SIDE)) for photo in self.photos]
+        tensors = {style: [self._tensor(picture) for picture in pictures] for style, pictures in painted.items()}
+        for style, pictures in tensors.items():
+            seen = Samples(photos, pictures, [painting.to(self.device) for painting in self._shown[style]])
+            _warn(self.detectors.samples(step, style, seen))
+        self.best.offer(step, score(self._yardstick, photos, list(tensors.values())), averaged().parameters())
+
+    def save_best(self, folder: Path, step: int, averaged: Callable[[], Generator], **told: Mapping[str, Any]) -> None:
+        """Write the best average as a pack where the last, of `step`, is not the best; `told` as for `save_pack`."""
+        if self.best.step in (0, step):
+            if folder.exists():  # of an earlier end of this run
+                remove(folder)
+            return
+        best, to_paint = averaged(), averaged()
+        self.best.copy_to(best)
+        self.best.copy_to(to_paint)
+        samples = pack_samples(StyleTransferPipeline(to_paint, device=self.device), self.photos[0])
+        save_pack(folder, best, samples=samples, **told)
+        last, least = (self.best.scores.get(number) for number in (step, self.best.step))
+        tqdm.write(
+            f"{folder} holds the average of step {self.best.step}: its score is {least:.4g}, the last {last:.4g}"
+        )
+
+    def _tensor(self, picture: Image.Image) -> Tensor:
+        return picture_to_tensor(picture).to(self.device)
+
+    @cached_property
+    def _shown(self) -> dict[str, list[Tensor]]:
+        return {style: list(self._paintings(style, SHOWN_PAINTINGS)) for style in self.config.style_sources}
+
+    @cached_property
+    def _yardstick(self) -> Objective:
+        """What the averages of this run are compared by."""
+        config = yardstick_config(self.config)
+        return self.objective if config is self.config else build_objective(config, self._paintings, self.device)
+
+
+def _measure(config: TrainingConfig) -> str:
+    """The settings that a score depends on: those of its losses, and its photos and paintings."""
+    starts = ("style", "content", "l1_", "color_", "grid_", "total_", "sample_photos", "photos", "painting_size")
+    settings = config_to_dict(yardstick_config(config))
+    return json.dumps({name: value for name, value in settings.items() if name.startswith(starts)})
+
+
+def _warn(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        tqdm.write(f"warning: {sentence}")
