@@ -63,8 +63,12 @@ footer {display: none !important}
 #painting .empty {min-height: min(480px, 70vw, 60vh)}
 #mask .empty {min-height: 200px}
 #styles label span::after {display: block; font-size: .72rem; font-weight: 400; line-height: 1.3;
-  color: var(--body-text-color-subdued)}
+  max-height: 3.9em; overflow: hidden; color: var(--body-text-color-subdued)}
+.form:has(#search) {border: 0; background: none; box-shadow: none}
+#search {padding: 0 0 10px; border: 0; background: none}
+#search input, #search textarea {background: var(--block-background-fill)}
 #styles label[hidden], #card-pictures, #file, #canvas .layer-wrap {display: none}
+@media (max-width: 600px) {#styles .wrap:last-child {max-height: 370px}}
 #message {min-height: 1.5em}
 #message p {margin: 0; line-height: 1.5}
 #notes, #limits, #report {font-size: .85rem; color: var(--body-text-color-subdued)}

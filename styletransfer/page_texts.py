@@ -28,7 +28,7 @@ ENGLISH = {
     "painting": "Photo and painting",
     "format": "File",
     "png": "PNG, lossless",
-    "jpeg": "JPEG, small",
+    "jpeg": "JPEG, smaller",
     "download": "Download at full size",
     "photos": "Photos",
     "paint_all": "Paint all",
