@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_pipeline import farthest, pixels, random_generator, refusal
+from small_generators import random_generator
+from test_pipeline import STYLES, farthest, pixels, refusal
 
 from styletransfer.images import load_picture
 from styletransfer.pipeline import StyleTransferPipeline, relative_brush
@@ -12,7 +13,7 @@ from styletransfer.pipeline import StyleTransferPipeline, relative_brush
 
 @pytest.fixture(scope="module")
 def painter():
-    return StyleTransferPipeline(random_generator(), device="cpu", dtype=torch.float32)
+    return StyleTransferPipeline(random_generator(STYLES), device="cpu", dtype=torch.float32)
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_pipeline import farthest, random_generator, refusal
+from small_generators import random_generator
+from test_pipeline import STYLES, farthest, refusal
 
 from styletransfer.images import load_picture
 from styletransfer.pipeline import StyleTransferPipeline, relative_brush
@@ -21,7 +22,7 @@ class Counting(StyleTransferPipeline):
 
 @pytest.fixture
 def painter():
-    return Counting(random_generator(), device="cpu", dtype=torch.float32)
+    return Counting(random_generator(STYLES), device="cpu", dtype=torch.float32)
 
 
 MASK = Image.linear_gradient("L").point(lambda level: 255 * (level > 128))
@@ -57,7 +58,7 @@ def test_strength_colors_and_mask_never_run_the_network_again(painter, photo):
 
 
 def test_two_packs_do_not_take_each_others_paintings(painter, photo):
-    other = StyleTransferPipeline(random_generator(), device="cpu", dtype=torch.float32)
+    other = StyleTransferPipeline(random_generator(STYLES), device="cpu", dtype=torch.float32)
     torch.nn.init.constant_(other.generator.to_rgb.bias, 2.0)
     session = Session(photo)
     session.render(painter, "wave")
