@@ -428,6 +428,7 @@ def test_the_page_speaks_chinese_to_those_who_do(browser, address):
 # ---------------------------------------------------------------- programs
 
 
+@pytest.mark.slow
 def test_the_calls_shown_do_what_the_page_does(page, photo_file, pipeline, pack, tmp_path):
     page.locator("#styles").get_by_text("Blue", exact=True).click()
     set_number(page, "strength", 0.5)
@@ -518,6 +519,7 @@ def test_a_file_of_the_server_that_nobody_uploaded_is_not_painted(address, pack)
         assert ".png" not in reply
 
 
+@pytest.mark.slow
 def test_a_pack_that_cannot_be_read_is_said_in_one_sentence(tmp_path):
     environment = {**os.environ, "STYLETRANSFER_PACK": str(tmp_path / "nowhere")}
     done = subprocess.run(

@@ -87,6 +87,7 @@ def test_accumulated_passes_give_the_losses_of_one_large_batch(one_process, sett
     assert_close(losses(output), losses(one_process))
 
 
+@pytest.mark.slow
 def test_pictures_loaded_by_another_process_give_the_same_run(one_process, settings, tmp_path):
     output = trained(tmp_path / "run", {**settings, **ONE_PROCESS, "workers": 1})
     assert_same_run(one_process, output)

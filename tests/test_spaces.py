@@ -65,6 +65,7 @@ def fetched(hub, name, folder):
 # ---------------------------------------------------------------- what is deployed
 
 
+@pytest.mark.slow
 def test_the_deployed_files_alone_serve_the_page_with_the_shipped_styles(hub, space, tmp_path):
     done = command(["deploy-space", space], hub.environment("painter"))
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{hub.endpoint}/spaces/{space}\n", "")
@@ -163,6 +164,7 @@ def test_a_passing_failure_is_tried_again_and_makes_one_commit(hub, space, clien
     assert len(hub.repo(space, "space").history()) == 2
 
 
+@pytest.mark.slow
 def test_a_hub_that_falls_silent_is_not_waited_for_for_ever(hub, space):
     fault = hub.fail("*/commit/*", "slow", seconds=3600)
     with Client({**hub.environment("painter"), "HF_HUB_DOWNLOAD_TIMEOUT": "1"}) as client:

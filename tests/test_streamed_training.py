@@ -161,6 +161,7 @@ def test_checkpoint_of_other_sources_goes_on_with_a_new_pass(whole, tmp_path):
 # ---------------------------------------------------------------- Monet
 
 
+@pytest.mark.slow
 def test_without_a_source_the_launcher_trains_monet_and_says_so_first(running, tmp_path):
     output = tmp_path / "run"
     finished = accelerate_launch(output, {**TINY, "batch_size": 1, "steps": 2, "checkpoint_every": 2}).wait()
