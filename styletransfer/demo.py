@@ -44,6 +44,9 @@ class Parts:
     file_format: gr.Radio
     download: gr.Button
     file: gr.File
+    explain: gr.Checkbox
+    reading: gr.HTML
+    departs: gr.Image
     photos: gr.File
     paint_all: gr.Button
     zip: gr.File
@@ -200,12 +203,22 @@ def _right(texts: gr.I18n) -> dict[str, object]:
         )
         download = gr.Button(texts("download"), variant="primary", interactive=False, min_width=200, elem_id="download")
     file = gr.File(visible="hidden", elem_id="file")
+    explain = gr.Checkbox(label=texts("explain"), elem_id="explain")
+    reading = gr.HTML(elem_id="reading")
+    departs = gr.Image(label=texts("departs"), interactive=False, visible=False, elem_id="departs")
+    explained = {"explain": explain, "reading": reading, "departs": departs}
     with gr.Accordion(texts("program"), open=False, elem_id="program"):
         codes = [
             gr.Code(language=language, label=label, interactive=False, elem_id=f"code-{label.lower()}")
             for label, language in (("Python", "python"), ("curl", "shell"), ("Shell", "shell"))
         ]
-    return {"painting": painting, "file_format": formats, "download": download, "file": file, "codes": codes}
+    return {
+        "painting": painting,
+        "file_format": formats,
+        "download": download,
+        "file": file,
+        "codes": codes,
+    } | explained
 
 
 def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
@@ -244,6 +257,18 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
         show_progress_on=parts.zip,
         api_name="paint_all",
         **full,
+    )
+    # The numbers follow the painting, which comes first; who does not ask for them waits for nothing.
+    gr.on(
+        [parts.explain.change, parts.painting.change],
+        events.explain,
+        [parts.explain, parts.photo, *parts.settings],
+        [parts.reading, parts.departs],
+        preprocess=False,
+        show_progress="hidden",
+        trigger_mode="always_last",
+        api_visibility="private",
+        **painter,
     )
     parts.suits.click(
         events.every_style, parts.photo, parts.pictures, preprocess=False, api_visibility="private", **painter

@@ -71,7 +71,7 @@ footer {display: none !important}
 @media (max-width: 600px) {#styles .wrap:last-child {max-height: 370px}}
 #message {min-height: 1.5em}
 #message p {margin: 0; line-height: 1.5}
-#notes, #limits, #report {font-size: .85rem; color: var(--body-text-color-subdued)}
+#notes, #limits, #report, #reading {font-size: .85rem; color: var(--body-text-color-subdued)}
 """
 
 

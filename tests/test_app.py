@@ -261,8 +261,8 @@ def shows(page, expected):
 def open_more(page):
     """Open the accordion and wait until the browser has drawn what is in it.
 
-    Gradio builds the controls as it opens, and gives them their first values in the next frame, before anybody can
-    see them: a test that does not wait for that is quicker than any hand, and its change is lost.
+    Gradio builds the controls as it opens and sets their first values frames later. On a loaded machine a brush that
+    the test set at once was lost: the download had a brush of 1, to the level.
     """
     page.locator("#more > button").click()
     expect(page.locator("#part input")).to_be_visible()
@@ -281,6 +281,7 @@ def test_the_picture_follows_strength_brush_and_colors_without_a_click(page, pho
     shows(page, pipeline(photo_file, "red", strength=0.7))
     open_more(page)
     set_number(page, "brush", 2)
+    expect(page.locator("#brush input[type=number]")).to_have_value("2")
     shows(page, pipeline(photo_file, "red", strength=0.7, brush_size=2))
     page.locator("#colors input").check()
     expected = pipeline(photo_file, "red", strength=0.7, brush_size=2, keep_colors=True)
@@ -373,6 +374,21 @@ def test_several_photos_come_back_in_one_zip_and_a_bad_one_is_reported(page, tmp
         assert sorted(archive.namelist()) == ["one-red.png", "two-red.png"]
         with archive.open("two-red.png") as file:
             assert_alike(np.asarray(Image.open(file)).astype(int), pixels(pipeline(tmp_path / "two.png", "red")))
+
+
+def test_the_painting_is_explained_where_that_is_asked_for(page, photo_file):
+    add(page, photo_file)
+    says(page, "Red, 80 × 96 pixels.")
+    expect(page.locator("#departs")).to_be_hidden()
+    page.locator("#explain input").check()
+    expect(page.locator("#reading")).to_contain_text(re.compile(r"Kept of the photo: [01]\.\d\d "))
+    expect(page.locator("#reading")).to_contain_text(re.compile(r"Grid left by the network: \d+\.\d gray levels"))
+    expect(page.locator("#departs img")).to_be_visible()
+    set_number(page, "strength", 0)  # then the painting is the photo
+    expect(page.locator("#reading")).to_contain_text("Kept of the photo: 1.00 ")
+    page.locator("#explain input").uncheck()
+    expect(page.locator("#departs")).to_be_hidden()
+    expect(page.locator("#reading")).not_to_contain_text("Kept")
 
 
 # ---------------------------------------------------------------- bad input
