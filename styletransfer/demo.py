@@ -14,7 +14,7 @@ from styletransfer.images import PICTURE_SUFFIXES
 from styletransfer.limits import Limits
 from styletransfer.packs import SHIPPED_PACK
 from styletransfer.page_events import MANY, NO_STYLE, SETTING_NAMES, Events, choices, named, notes_of
-from styletransfer.page_look import CSS, FILTER_STYLES, SAVE_FILE, SHOW_PAINTING, card_pictures, theme
+from styletransfer.page_look import CSS, FILTER_STYLES, NAME_PICTURES, SAVE_FILE, SHOW_PAINTING, card_pictures, theme
 from styletransfer.page_texts import ENGLISH, translations
 from styletransfer.studio import Studio
 
@@ -289,6 +289,7 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
         api_visibility="private",
     )
     gr.api(events.styles, api_name="styles", queue=False)
+    page.load(None, js=NAME_PICTURES)
     parts.search.change(None, parts.search, js=FILTER_STYLES)
     gr.on(
         [parts.part.change, parts.photo.change],
