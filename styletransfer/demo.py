@@ -14,7 +14,7 @@ from styletransfer.images import PICTURE_SUFFIXES
 from styletransfer.limits import Limits
 from styletransfer.packs import SHIPPED_PACK
 from styletransfer.page_events import MANY, NO_STYLE, SETTING_NAMES, Events, choices, named, notes_of
-from styletransfer.page_look import CSS, FILTER_STYLES, SAVE_FILE, SHOW_PAINTING, card_pictures, theme
+from styletransfer.page_look import CSS, FILTER_STYLES, NAME_PICTURES, SAVE_FILE, SHOW_PAINTING, card_pictures, theme
 from styletransfer.page_texts import ENGLISH, translations
 from styletransfer.studio import Studio
 
@@ -44,6 +44,9 @@ class Parts:
     file_format: gr.Radio
     download: gr.Button
     file: gr.File
+    explain: gr.Checkbox
+    reading: gr.HTML
+    departs: gr.Image
     photos: gr.File
     paint_all: gr.Button
     zip: gr.File
@@ -200,12 +203,22 @@ def _right(texts: gr.I18n) -> dict[str, object]:
         )
         download = gr.Button(texts("download"), variant="primary", interactive=False, min_width=200, elem_id="download")
     file = gr.File(visible="hidden", elem_id="file")
+    explain = gr.Checkbox(label=texts("explain"), elem_id="explain")
+    reading = gr.HTML(elem_id="reading")
+    departs = gr.Image(label=texts("departs"), interactive=False, visible=False, elem_id="departs")
+    explained = {"explain": explain, "reading": reading, "departs": departs}
     with gr.Accordion(texts("program"), open=False, elem_id="program"):
         codes = [
             gr.Code(language=language, label=label, interactive=False, elem_id=f"code-{label.lower()}")
             for label, language in (("Python", "python"), ("curl", "shell"), ("Shell", "shell"))
         ]
-    return {"painting": painting, "file_format": formats, "download": download, "file": file, "codes": codes}
+    return {
+        "painting": painting,
+        "file_format": formats,
+        "download": download,
+        "file": file,
+        "codes": codes,
+    } | explained
 
 
 def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
@@ -245,6 +258,18 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
         api_name="paint_all",
         **full,
     )
+    # The numbers follow the painting, which comes first; who does not ask for them waits for nothing.
+    gr.on(
+        [parts.explain.change, parts.painting.change],
+        events.explain,
+        [parts.explain, parts.photo, *parts.settings],
+        [parts.reading, parts.departs],
+        preprocess=False,
+        show_progress="hidden",
+        trigger_mode="always_last",
+        api_visibility="private",
+        **painter,
+    )
     parts.suits.click(
         events.every_style, parts.photo, parts.pictures, preprocess=False, api_visibility="private", **painter
     )
@@ -264,6 +289,7 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
         api_visibility="private",
     )
     gr.api(events.styles, api_name="styles", queue=False)
+    page.load(None, js=NAME_PICTURES)
     parts.search.change(None, parts.search, js=FILTER_STYLES)
     gr.on(
         [parts.part.change, parts.photo.change],

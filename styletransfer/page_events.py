@@ -19,6 +19,7 @@ from styletransfer.images import load_picture
 from styletransfer.packs import SHIPPED_PACK
 from styletransfer.page_calls import curl_call, python_call, shell_call
 from styletransfer.page_look import card_pictures
+from styletransfer.reading import Reading
 from styletransfer.studio import Studio, Turn, zip_files
 
 PREVIEW_QUALITY = 92  # of the JPEG shown on the page; what is taken home is painted anew
@@ -90,6 +91,18 @@ class Events:
         except InputError as error:
             yield None, report([sentence(error)])
             raise told(error) from error
+
+    def explain(self, wanted: bool, photo: File | None, *settings: Any) -> tuple[str, Any]:
+        """Three numbers about the painting on the screen, and where it departs most from the photo, if wanted."""
+        if not wanted or not photo:
+            return "", gr.Image(value=None, visible=False)
+        try:
+            file, turn = uploaded(photo), turn_of(*settings)
+            reading, picture = self.studio.explain(file, turn)
+        except InputError:  # it has been said beside the photo
+            return "", gr.Image(value=None, visible=False)
+        shown = save_preview(picture, f"{file.stem[:60]}-departures")
+        return reading_text(reading), gr.Image(value=shown, visible=True)
 
     def every_style(self, photo: File | None) -> str:
         """Put the visitor's own photo on the style cards, painted small in each of them."""
@@ -184,6 +197,18 @@ class Events:
 def notes_of(catalog: Catalog) -> str:
     """The packs that are missing, and why, as HTML."""
     return report(list(catalog.notes))
+
+
+def reading_text(reading: Reading) -> str:
+    """The numbers as lines of HTML, each with what it means."""
+    lines = [f"Kept of the photo: {reading.kept:.2f} (structural similarity; 1 is all of it)."]
+    if reading.nearer is not None:
+        lines.append(
+            f"Closeness to the style: {reading.nearer:.2f} (0 is the photo's colors and strokes, 1 those of the "
+            "style's sample picture)."
+        )
+    lines.append(f"Grid left by the network: {reading.grid:.1f} gray levels (photos have 0.1; from 1 on it is seen).")
+    return report(lines)
 
 
 def named(event: Callable[..., Any], *names: str) -> Callable[..., Any]:

@@ -22,7 +22,7 @@ PAPER = gr.themes.Color(
     "#e9e3d8",
     "#d8d0c2",
     "#a9a194",
-    "#79736a",
+    "#736d64",
     "#5a554e",
     "#423e39",
     "#2b2926",
@@ -71,7 +71,7 @@ footer {display: none !important}
 @media (max-width: 600px) {#styles .wrap:last-child {max-height: 370px}}
 #message {min-height: 1.5em}
 #message p {margin: 0; line-height: 1.5}
-#notes, #limits, #report {font-size: .85rem; color: var(--body-text-color-subdued)}
+#notes, #limits, #report, #reading {font-size: .85rem; color: var(--body-text-color-subdued)}
 """
 
 
@@ -84,6 +84,18 @@ FILTER_STYLES = """text => {
     const known = (label.textContent + " " + (notes[i] || "")).toLowerCase()
     label.hidden = !words.every(word => known.includes(word))
   })
+}"""
+# Gradio leaves the buttons around pictures without a name for those who do not see them: the file's is what there is.
+NAME_PICTURES = """() => {
+  const name = () => document.querySelectorAll(".gallery-item, .image-container > button").forEach(button => {
+    const file = (button.querySelector("img")?.src || "").split("/").pop()
+    let text = file
+    try { text = decodeURIComponent(file) } catch { /* a percent sign of the name's own */ }
+    text = text.replace(/\\.\\w+$/, "") || "photo"
+    if (button.getAttribute("aria-label") !== text) button.setAttribute("aria-label", text)
+  })
+  new MutationObserver(name).observe(document.body, {childList: true, subtree: true, attributeFilter: ["src"]})
+  name()
 }"""
 SAVE_FILE = """file => {
   if (!file) return

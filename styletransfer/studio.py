@@ -15,6 +15,7 @@ from styletransfer.errors import InputError
 from styletransfer.images import Picture, load_picture
 from styletransfer.limits import Limits
 from styletransfer.pipeline import StyleTransferPipeline, relative_brush
+from styletransfer.reading import Reading, departures, read
 from styletransfer.results import mask_to_text, result_name, save_result
 from styletransfer.session import SCREEN_SIDE, Session
 
@@ -93,6 +94,12 @@ class Studio:
                 yield self.paint(photo, turn, folder, file_format)
             except InputError as error:
                 yield f"{photo.name}: {error}"
+
+    def explain(self, photo: Path, turn: Turn) -> tuple[Reading, Image.Image]:
+        """What the painting did to the photo, at screen size: its numbers, and where it departs most."""
+        before, after = self._session(photo).picture.rgb, self.show(photo, turn).after.convert("RGB")
+        sample = self.catalog.card(max(turn.mix, key=turn.mix.__getitem__)).sample
+        return read(before, after, load_picture(sample).rgb if sample else None), departures(before, after)
 
     def screen_photo(self, photo: Path) -> Image.Image:
         """The photo itself at screen size."""

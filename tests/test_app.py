@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from axe_playwright_python.sync_playwright import Axe
 from gradio_client import Client, handle_file
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
@@ -261,8 +262,8 @@ def shows(page, expected):
 def open_more(page):
     """Open the accordion and wait until the browser has drawn what is in it.
 
-    Gradio builds the controls as it opens, and gives them their first values in the next frame, before anybody can
-    see them: a test that does not wait for that is quicker than any hand, and its change is lost.
+    Gradio builds the controls as it opens and sets their first values frames later. On a loaded machine a brush that
+    the test set at once was lost: the download had a brush of 1, to the level.
     """
     page.locator("#more > button").click()
     expect(page.locator("#part input")).to_be_visible()
@@ -281,6 +282,7 @@ def test_the_picture_follows_strength_brush_and_colors_without_a_click(page, pho
     shows(page, pipeline(photo_file, "red", strength=0.7))
     open_more(page)
     set_number(page, "brush", 2)
+    expect(page.locator("#brush input[type=number]")).to_have_value("2")
     shows(page, pipeline(photo_file, "red", strength=0.7, brush_size=2))
     page.locator("#colors input").check()
     expected = pipeline(photo_file, "red", strength=0.7, brush_size=2, keep_colors=True)
@@ -375,6 +377,21 @@ def test_several_photos_come_back_in_one_zip_and_a_bad_one_is_reported(page, tmp
             assert_alike(np.asarray(Image.open(file)).astype(int), pixels(pipeline(tmp_path / "two.png", "red")))
 
 
+def test_the_painting_is_explained_where_that_is_asked_for(page, photo_file):
+    add(page, photo_file)
+    says(page, "Red, 80 × 96 pixels.")
+    expect(page.locator("#departs")).to_be_hidden()
+    page.locator("#explain input").check()
+    expect(page.locator("#reading")).to_contain_text(re.compile(r"Kept of the photo: [01]\.\d\d "))
+    expect(page.locator("#reading")).to_contain_text(re.compile(r"Grid left by the network: \d+\.\d gray levels"))
+    expect(page.locator("#departs img")).to_be_visible()
+    set_number(page, "strength", 0)  # then the painting is the photo
+    expect(page.locator("#reading")).to_contain_text("Kept of the photo: 1.00 ")
+    page.locator("#explain input").uncheck()
+    expect(page.locator("#departs")).to_be_hidden()
+    expect(page.locator("#reading")).not_to_contain_text("Kept")
+
+
 # ---------------------------------------------------------------- bad input
 
 
@@ -413,6 +430,25 @@ def test_the_page_fits_its_window_and_shows_samples(page, photo_file, width):
     sample = "e => getComputedStyle(e, '::before').backgroundImage"
     assert page.locator("#styles label").nth(0).evaluate(sample).startswith('url("data:image/webp;base64,')
     assert page.locator("#styles label").nth(1).evaluate(sample) == "none"  # this style has no sample
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(390, 844), (1440, 900)])
+def test_axe_finds_nothing_serious(browser, address, photo_file, scheme, size):
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.goto(address)
+    add(page, photo_file)
+    says(page, "Red, 80 × 96 pixels.")
+    open_more(page)
+    page.locator("#explain input").check()
+    expect(page.locator("#departs img")).to_be_visible()
+    expect(page.get_by_role("button", name="cat")).to_be_visible()
+    found = Axe().run(page).response["violations"]
+    context.close()
+    assert [(fault["id"], fault["nodes"]) for fault in found if fault["impact"] in ("serious", "critical")] == []
 
 
 def test_the_page_speaks_chinese_to_those_who_do(browser, address):

@@ -22,7 +22,7 @@ LEVELS = (
     {"pipeline", "data", "networks", "judge", "sources", "streaming", "hub", "hub_checkpoints", "spaces"},
     {"objective", "updates", "samples", "batches", "training_setup", "training_log", "training_state"}
     | {"evaluation_summary", "hub_commands", "publishing", "video", "__init__"},
-    {"watch", "evaluation", "catalog", "session", "results", "limits"},
+    {"watch", "evaluation", "catalog", "session", "results", "limits", "reading"},
     {"training", "evaluate_command", "studio", "hub_catalog"},
     {"page_look", "page_texts", "page_calls"},
     {"page_events"},
