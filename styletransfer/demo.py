@@ -205,7 +205,10 @@ def _right(texts: gr.I18n) -> dict[str, object]:
     file = gr.File(visible="hidden", elem_id="file")
     explain = gr.Checkbox(label=texts("explain"), elem_id="explain")
     reading = gr.HTML(elem_id="reading")
-    departs = gr.Image(label=texts("departs"), interactive=False, visible=False, elem_id="departs")
+    # No "share": that button would send the picture away.
+    departs = gr.Image(
+        label=texts("departs"), interactive=False, visible=False, buttons=["fullscreen", "download"], elem_id="departs"
+    )
     explained = {"explain": explain, "reading": reading, "departs": departs}
     with gr.Accordion(texts("program"), open=False, elem_id="program"):
         codes = [

@@ -62,10 +62,14 @@ def read(photo: Image.Image, painting: Image.Image, sample: Image.Image | None) 
 
 @torch.inference_mode()
 def departures(photo: Image.Image, painting: Image.Image) -> Image.Image:
-    """The painting in gray, red where it departs most from the photo: CIELAB distance of areas, over the largest."""
+    """The painting in gray, red where it departs most from the photo: CIELAB distance of areas, over the largest.
+
+    What half of the picture departs by is the style's palette, which is everywhere: only what is more turns red.
+    """
     before, after = (rgb_to_lab(_areas(picture_to_tensor(picture))) for picture in (photo, painting))
     distance = (before - after).norm(dim=1)[0]
-    share = (distance / distance.max().clamp(min=1.0)).numpy()[..., None]  # 1 is just seen: less is no departure
+    more = (distance - distance.median()).clamp(min=0)
+    share = (more / more.max().clamp(min=1.0)).numpy()[..., None]  # 1 is just seen: less is no departure
     gray = np.asarray(painting.convert("L"), dtype=np.float32)[..., None] * GRAY_SHARE + 255 * (1 - GRAY_SHARE)
     return Image.fromarray((gray + share * (INK - gray)).round().clip(0, 255).astype(np.uint8))
 

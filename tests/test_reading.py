@@ -45,3 +45,9 @@ def test_what_departs_is_red_and_all_else_gray(photo):
     assert red[5:25, 5:25].min() > 100
     assert not red[:, 40:].any() and not red[40:].any()
     assert not np.ptp(np.asarray(departures(photo, photo)).astype(int), axis=-1).any()
+
+
+def test_a_palette_that_is_everywhere_is_no_departure(photo):
+    painting = Image.blend(photo, Image.new("RGB", photo.size, "navy"), 0.5)
+    shown = np.asarray(departures(photo, painting)).astype(int)
+    assert 0 < (np.ptp(shown, axis=-1) > 0).mean() <= 0.5
