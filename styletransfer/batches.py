@@ -9,9 +9,9 @@ from accelerate import Accelerator
 from accelerate.utils import send_to_device
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from .config import TrainingConfig
-from .crops import Cropper
-from .data import (
+from styletransfer.config import TrainingConfig
+from styletransfer.crops import Cropper
+from styletransfer.data import (
     CHOICE,
     KEPT_PIXELS,
     STYLES,
@@ -25,9 +25,9 @@ from .data import (
     shuffled_photos,
     shuffled_style,
 )
-from .errors import InputError, StreamError
-from .sources import Source
-from .streaming import PATIENCE, PatientRows, Position, Stream
+from styletransfer.errors import InputError, StreamError
+from styletransfer.sources import Source
+from styletransfer.streaming import PATIENCE, PatientRows, Position, Stream
 
 
 class Batches:

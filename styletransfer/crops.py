@@ -11,8 +11,8 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor
 
-from .errors import InputError
-from .images import MAX_PIXELS, load_picture, picture_to_tensor
+from styletransfer.errors import InputError
+from styletransfer.images import MAX_PIXELS, load_picture, picture_to_tensor
 
 LEAST_SIDE = 16  # pixels; less is a tracking pixel or an icon, nothing to learn from
 

@@ -18,9 +18,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from .crops import AUGMENTATION, Cropper, LoadRow, Row, bad_file, load_row, nothing_usable
-from .errors import InputError
-from .images import fit_long_side, picture_to_tensor
+from styletransfer.crops import AUGMENTATION, Cropper, LoadRow, Row, bad_file, load_row, nothing_usable
+from styletransfer.errors import InputError
+from styletransfer.images import fit_long_side, picture_to_tensor
 
 KEPT_PAINTINGS = 64  # a style with at most so many paintings has them kept in memory, ready to be cut
 KEPT_PIXELS = 20_000_000  # of all of them together, in each worker; 3 bytes each

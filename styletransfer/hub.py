@@ -16,7 +16,16 @@ from styletransfer.errors import InputError
 from styletransfer.folders import written_whole
 from styletransfer.hub_errors import patiently, told_plainly
 from styletransfer.pack_files import CARD, CONFIG, DISCOVERY_TAG, SAMPLES, is_style_table, max_bytes
-from styletransfer.repos import DEFAULT_REVISION, Repo, fetch_pack, make_repo, parse_repo
+from styletransfer.repos import (
+    DEFAULT_REVISION,
+    Repo,
+    check_repo_id,
+    commit_files,
+    fetch_pack,
+    make_repo,
+    named_pack,
+    parse_repo,
+)
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, HfApi, ModelInfo
@@ -69,9 +78,7 @@ def push_pack(
     """
     from huggingface_hub import HfApi
 
-    repo = parse_repo(repo_id)
-    if repo is None or repo.id != repo_id:
-        raise InputError(f"{repo_id!r} is no name of a repository: write org/name.")
+    check_repo_id(repo_id)
     files = _contents(Path(folder), repo_id)
     api = HfApi(token=token)
     with told_plainly(f"repository {repo_id}"):
@@ -87,7 +94,7 @@ def pull_pack(source: str, folder: str | Path, *, token: str | None = None) -> P
     Raises:
         InputError: there is no sound pack to be had, or the folder holds something else already.
     """
-    repo, folder = _named_repo(source), Path(folder)
+    repo, folder = named_pack(source), Path(folder)
     if folder.exists() and not _may_be_replaced(folder):
         raise InputError(f"{folder} is there and is no style pack: name a new folder for {source}.")
     place = Path(os.path.abspath(folder))
@@ -172,16 +179,12 @@ def _pack_files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _commit(api: "HfApi", repo_id: str, revision: str, files: dict[str, bytes]) -> "CommitInfo":
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, constants
+    from huggingface_hub import constants
 
     # Read anew at each attempt: the last one may have gone through, only its answer may have been lost.
     head = api.model_info(repo_id, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     stale = [f.rfilename for f in head.siblings or [] if max_bytes(f.rfilename) and f.rfilename not in files]
-    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
-    operations += [CommitOperationDelete(name) for name in stale]
-    return api.create_commit(
-        repo_id, operations, commit_message="Push style pack", revision=revision, parent_commit=head.sha
-    )
+    return commit_files(api, repo_id, files, stale, message="Push style pack", parent=head.sha, revision=revision)
 
 
 def _tag(api: "HfApi", repo_id: str, commit: str, tag: str | None) -> None:
@@ -240,15 +243,8 @@ def _as_info(item: dict[str, Any]) -> "ModelInfo | None":
 def _named(api: "HfApi", text: str) -> list["ModelInfo"]:
     from huggingface_hub import constants
 
-    repo = _named_repo(text)
+    repo = named_pack(text)
     return [api.model_info(repo.id, revision=repo.revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)]
-
-
-def _named_repo(text: str) -> Repo:
-    repo = parse_repo(text)
-    if repo is None:
-        raise InputError(f"{text!r} is no name of a pack on the Hub: write org/name or org/name@revision.")
-    return repo
 
 
 def _age(pack: PackInfo) -> float:

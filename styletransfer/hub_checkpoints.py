@@ -9,7 +9,7 @@ from styletransfer.checkpoints import checkpoint_path, list_checkpoints
 from styletransfer.errors import InputError
 from styletransfer.folders import written_whole
 from styletransfer.hub_errors import patiently, told_plainly
-from styletransfer.repos import is_as_uploaded, make_repo
+from styletransfer.repos import commit_files, is_as_uploaded, make_repo
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, ModelInfo
@@ -79,22 +79,14 @@ def pull_newer_checkpoint(repo_id: str, folder: Path, *, token: str | None = Non
 
 
 def _commit(api: "HfApi", repo_id: str, folder: Path) -> str:
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
     # Read anew at each attempt: the last one may have gone through, only its answer may have been lost.
     head = api.model_info(repo_id, revision=BRANCH)
     files = {f"{folder.name}/{path.name}": path for path in sorted(folder.iterdir())}
-    stale = [file.rfilename for file in head.siblings or [] if file.rfilename not in files]
-    operations = [CommitOperationAdd(name, path) for name, path in files.items()]
     # .gitattributes came with the branch and says which files are stored as large ones.
-    operations += [CommitOperationDelete(name) for name in stale if name != ".gitattributes"]
-    commit = api.create_commit(
-        repo_id,
-        operations,
-        commit_message=f"Keep checkpoint {folder.name}",
-        revision=BRANCH,
-        parent_commit=head.sha,
-    )
+    kept = {".gitattributes", *files}
+    stale = [file.rfilename for file in head.siblings or [] if file.rfilename not in kept]
+    message = f"Keep checkpoint {folder.name}"
+    commit = commit_files(api, repo_id, files, stale, message=message, parent=head.sha, revision=BRANCH)
     return commit.commit_url
 
 

@@ -16,7 +16,7 @@ from styletransfer.errors import InputError
 from styletransfer.hub import push_pack
 from styletransfer.hub_checkpoints import pull_newer_checkpoint, push_checkpoint
 from styletransfer.hub_errors import told_plainly
-from styletransfer.repos import make_repo, parse_repo
+from styletransfer.repos import make_repo
 
 FOLDER = ".pushing"  # inside the run's folder: copies that wait for the Hub
 
@@ -131,19 +131,10 @@ def _discard(copy: Path | None) -> None:
 
 
 def open_publisher(config: TrainingConfig, accelerator: Accelerator) -> Publisher | None:
-    """The publisher of a run, in its main process; None elsewhere and without --push-to-hub.
-
-    Raises:
-        InputError: in every process, for a text that is no name of a repository.
-    """
-    if config.push_to_hub is None:
+    """The publisher of a run, in its main process; None elsewhere and without --push-to-hub."""
+    if config.push_to_hub is None or not accelerator.is_main_process:
         return None
-    repo = parse_repo(config.push_to_hub)
-    if repo is None or repo.id != config.push_to_hub:
-        raise InputError(f"--push-to-hub {config.push_to_hub!r} is no name of a repository: write org/name.")
-    if not accelerator.is_main_process:
-        return None
-    return Publisher(repo.id, private=config.private, output=Path(config.output_dir))
+    return Publisher(config.push_to_hub, private=config.private, output=Path(config.output_dir))
 
 
 def fetch_checkpoint(config: TrainingConfig, accelerator: Accelerator, folder: Path) -> None:

@@ -5,7 +5,7 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from styletransfer.hub_errors import is_passing, patiently, told_plainly
 from styletransfer.pack_files import CONFIG, PICKLES, WEIGHTS, leaves_folder, max_bytes
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import CommitInfo, HfApi
     from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 DEFAULT_REVISION = "main"
@@ -52,6 +52,21 @@ def parse_repo(text: str) -> Repo | None:
     revision = match["revision"] or DEFAULT_REVISION
     sound = not any(part in ("", ".", "..") for part in revision.split("/"))  # it becomes a path in the cache
     return Repo(match["id"], revision) if sound else None
+
+
+def named_pack(text: str) -> Repo:
+    """A pack on the Hub by its name; raises InputError for a text that cannot be one."""
+    repo = parse_repo(text)
+    if repo is None:
+        raise InputError(f"{text!r} is no name of a pack on the Hub: write org/name or org/name@revision.")
+    return repo
+
+
+def check_repo_id(text: str, what: str = "repository", flag: str = "") -> None:
+    """Raises InputError for a text that is not `org/name`; `what` it was to name, and the `flag` it was given to."""
+    repo = parse_repo(text)
+    if repo is None or repo.id != text:
+        raise InputError(f"{flag and flag + ' '}{text!r} is no name of a {what}: write org/name.")
 
 
 def resolve_pack(source: str | Path, *, token: str | None = None) -> Path:
@@ -110,6 +125,32 @@ def make_repo(api: "HfApi", repo_id: str, *, private: bool = False, branch: str 
         raise InputError(f"The repository {repo_id} is there already and public: choose another, or make it private.")
     if branch != DEFAULT_REVISION:
         patiently(lambda: api.create_branch(repo_id, branch=branch, exist_ok=True))
+
+
+def commit_files(
+    api: "HfApi",
+    repo_id: str,
+    files: Mapping[str, bytes | Path],
+    stale: Iterable[str],
+    *,
+    message: str,
+    parent: str | None,
+    revision: str = DEFAULT_REVISION,
+    repo_type: str = "model",
+) -> "CommitInfo":
+    """Add files and delete stale ones, all in one commit on top of `parent`, or none of it; raises as the client."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
+    operations += [CommitOperationDelete(name) for name in stale]
+    return api.create_commit(
+        repo_id,
+        operations,
+        repo_type=repo_type,
+        commit_message=message,
+        revision=revision,
+        parent_commit=parent,
+    )
 
 
 def _cached(repo: Repo) -> Path | None:

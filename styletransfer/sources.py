@@ -19,13 +19,13 @@ from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.file_download import repo_folder_name
 
-from .errors import InputError, first_line
-from .images import PICTURE_SUFFIXES, load_picture
+from styletransfer.errors import InputError, first_line
+from styletransfer.hub_errors import LOG_IN
+from styletransfer.images import PICTURE_SUFFIXES, load_picture
 
 Source = datasets.Dataset | datasets.IterableDataset
 
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^:\s]+))?(?P<selectors>(:[^:]+)*)", re.ASCII)
-_LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
 _NAMED = 12  # so many labels are named in a sentence
 
 
@@ -267,14 +267,14 @@ def _sentence(hub_id: HubId, error: Exception) -> str:
     if "gated dataset" in text or "GatedRepo" in text:
         return (
             f"{hub_id.repo} is gated: accept its conditions at {constants.ENDPOINT}/datasets/{hub_id.repo}, "
-            f"then {_LOG_IN}"
+            f"then {LOG_IN}"
         )
     if isinstance(error, datasets.exceptions.DatasetNotFoundError):
         if text.startswith("Revision"):
             return f"{hub_id.repo} has no revision {hub_id.revision}: give a branch, a tag or a whole commit hash"
         return (
             f"{hub_id.repo} is neither a folder nor a picture file here, nor a dataset on the Hub that you may see: "
-            f"check its name, or {_LOG_IN} if it is private"
+            f"check its name, or {LOG_IN} if it is private"
         )
     if isinstance(error, OfflineModeIsEnabled) or "OfflineModeIsEnabled" in text or constants.HF_HUB_OFFLINE:
         return (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from styletransfer.errors import InputError
 from styletransfer.hub_errors import patiently, told_plainly
 from styletransfer.pack_files import CARD, max_bytes
-from styletransfer.repos import DEFAULT_REVISION, Repo, look_at_pack, parse_repo
+from styletransfer.repos import check_repo_id, commit_files, look_at_pack, named_pack
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, HfApi
@@ -45,10 +45,8 @@ def deploy_space(repo_id: str, *, packs: Sequence[str] = (), private: bool = Fal
     """
     from huggingface_hub import HfApi
 
-    space = parse_repo(repo_id)
-    if space is None or space.id != repo_id:
-        raise InputError(f"{repo_id!r} is no name of a Space: write org/name.")
-    pins = {repo: look_at_pack(repo, token=token) for repo in map(_named, packs)}
+    check_repo_id(repo_id, "Space")
+    pins = {repo: look_at_pack(repo, token=token) for repo in map(named_pack, packs)}
     files = _contents({repo.id: pin for repo, pin in pins.items()})
     offered = ",".join(f"{repo.id}@{commit}" for repo, (commit, _) in pins.items())
     api = HfApi(token=token)
@@ -58,13 +56,6 @@ def deploy_space(repo_id: str, *, packs: Sequence[str] = (), private: bool = Fal
         )
         patiently(lambda: _commit(api, repo_id, files, offered, private))
     return f"{api.endpoint}/spaces/{repo_id}"
-
-
-def _named(text: str) -> Repo:
-    repo = parse_repo(text)
-    if repo is None:
-        raise InputError(f"{text!r} is no name of a pack on the Hub: write org/name or org/name@revision.")
-    return repo
 
 
 def _contents(pins: Mapping[str, tuple[str, list[str]]]) -> dict[str, bytes]:
@@ -100,7 +91,7 @@ def _front_page(pins: Mapping[str, tuple[str, list[str]]]) -> str:
 
 
 def _commit(api: "HfApi", repo_id: str, files: Mapping[str, bytes], offered: str, private: bool) -> "CommitInfo":
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, constants
+    from huggingface_hub import constants
 
     # Read anew at each attempt: the last one may have gone through, only its answer may have been lost.
     head = api.space_info(repo_id, timeout=constants.HF_HUB_ETAG_TIMEOUT)
@@ -110,13 +101,5 @@ def _commit(api: "HfApi", repo_id: str, files: Mapping[str, bytes], offered: str
     if private and not head.private:
         raise InputError(f"The Space {repo_id} is there already and public: choose another, or make it private.")
     api.add_space_variable(repo_id, PACKS_VARIABLE, offered)
-    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
-    operations += [CommitOperationDelete(name) for name in there if name not in files]
-    return api.create_commit(
-        repo_id,
-        operations,
-        repo_type="space",
-        commit_message="Deploy the page",
-        revision=DEFAULT_REVISION,
-        parent_commit=head.sha,
-    )
+    stale = [name for name in there if name not in files]
+    return commit_files(api, repo_id, files, stale, message="Deploy the page", parent=head.sha, repo_type="space")

@@ -11,8 +11,8 @@ from datasets.distributed import split_dataset_by_node
 from PIL import Image
 from tqdm import tqdm
 
-from .crops import LoadRow, Row, bad_file, nothing_usable
-from .errors import InputError, StreamError, first_line
+from styletransfer.crops import LoadRow, Row, bad_file, nothing_usable
+from styletransfer.errors import InputError, StreamError, first_line
 
 PATIENCE = 600  # seconds that a stream which breaks off is tried again
 LONGEST_WAIT = 60  # seconds between two tries; the first one is a second

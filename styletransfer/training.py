@@ -30,13 +30,11 @@ from styletransfer.objective import (
     generator_terms,
     play,
 )
-from styletransfer.packs import load_pack, save_pack
+from styletransfer.packs import load_pack
 from styletransfer.picture_pool import SlotPools, load_pools, save_pools
-from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.provenance import run_facts
 from styletransfer.publishing import Publisher, fetch_checkpoint, open_publisher
 from styletransfer.repos import resolve_pack
-from styletransfer.samples import pack_samples
 from styletransfer.sources import Source, load_source
 from styletransfer.training_log import Clock, LossLog
 from styletransfer.training_setup import (
@@ -44,8 +42,8 @@ from styletransfer.training_setup import (
     adam,
     build_accelerator,
     build_scheduler,
+    check_names,
     check_same_networks,
-    check_styles,
     checkpoint_folder,
     find_checkpoint,
     how_to_resume,
@@ -71,8 +69,9 @@ class Trainer:
         self.config = config
         self.output = Path(config.output_dir)
         self.accelerator = build_accelerator(config)
-        self.photos = [self._source(source) for source in required(config.photos, "--photos SOURCE")]
-        check_styles(config)
+        required(config.photos, "--photos SOURCE")
+        check_names(config)
+        self.photos = [self._source(source) for source in config.photos]
         self.paintings = {name: self._source(source) for name, source in config.style_sources.items()}
         fetch_checkpoint(config, self.accelerator, self.checkpoints)
         self.resume_from = find_checkpoint(config, self.checkpoints)
@@ -172,10 +171,10 @@ class Trainer:
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """One forward and backward pass of all networks; returns the losses by name."""
         scene = play(self.networks, batch)
-        judged = self._judge(scene.inside(self.config.loss_margin))
+        inner = scene.inside(self.config.loss_margin)
+        judged = self._judge(inner)
         self.updates.backward(judged)
         with self.accelerator.autocast():
-            inner = scene.inside(self.config.loss_margin)
             terms = self.objective(inner.fake_painting, inner.batch.photo, batch.style_weights)
             terms |= generator_terms(self.config, self.networks, self.bare, scene, self.step)
         self.updates.backward(terms)
@@ -224,7 +223,9 @@ class Trainer:
         # Weights that give no numbers may be spoilt: what was kept before them stays.
         if self.step % config.checkpoint_every == 0 and not self.updates.left_out:
             self.save_checkpoint()
-        if self.publisher and config.push_every and self.step % config.push_every == 0:
+        # The pack of the last step is pushed at the end.
+        due = config.push_every and self.step % config.push_every == 0 and self.step < config.steps
+        if self.publisher and due:
             self.publisher.offer_pack(self._write_pack())
 
     # ---- data -----------------------------------------------------------------------------------------------------
@@ -306,9 +307,7 @@ class Trainer:
         return self.output / "pack"
 
     def _write_pack(self) -> Path:
-        pipeline = StyleTransferPipeline(self._averaged(), device=self.accelerator.device)
-        samples = pack_samples(pipeline, self.sample_photos[0])
-        save_pack(self.pack, self._averaged(), samples=samples, **self._told())
+        self.watch.save_pack(self.pack, self._averaged, **self._told())
         return self.pack
 
     def _told(self) -> dict[str, Any]:

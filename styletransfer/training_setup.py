@@ -25,6 +25,7 @@ from styletransfer.config import TrainingConfig, pairs
 from styletransfer.errors import InputError
 from styletransfer.generator import Generator
 from styletransfer.pack_files import MAX_TITLE, is_style_name, is_title
+from styletransfer.repos import check_repo_id
 from styletransfer.sources import hub_dataset
 
 SCRIPT = "train_accelerate.py"
@@ -132,13 +133,15 @@ def required(sources: Sequence[str], flag: str) -> Sequence[str]:
     return sources
 
 
-def check_styles(config: TrainingConfig) -> None:
-    """Refuse, before hours of training and not after, what no pack may hold and no card could show.
+def check_names(config: TrainingConfig) -> None:
+    """Refuse, before anything is fetched and not after hours of training, what no pack may hold and no Hub takes.
 
     Raises:
         InputError: no style, a name that cannot be part of a file name and a URL, a title of many lines or characters,
-            words about a style that there is not.
+            words about a style that there is not, a --push-to-hub that is not org/name.
     """
+    if config.push_to_hub is not None:
+        check_repo_id(config.push_to_hub, flag="--push-to-hub")
     required(config.style, "--style NAME=SOURCE")
     for name in config.style_sources:
         if not is_style_name(name):

@@ -7,12 +7,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+if TYPE_CHECKING:
+    from hub_server import Hub
 
 # Small pictures gain nothing from more threads, and sums come out the same on machines of any size.
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"].split(",")[0]))
@@ -50,3 +55,20 @@ def tiny_pack(tmp_path: Path) -> Path:
     folder = tmp_path / "tiny-pack"
     random_generator({"red": "Red", "blue": "Blue"}, channels=8, blocks=1).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Hub"]:
+    """A loopback Hub for the tests of a file."""
+    from hub_server import hub
+
+    with hub(tmp_path_factory.mktemp("hub") / "hub") as server:
+        yield server
+
+
+@pytest.fixture
+def hub(running: "Hub") -> "Hub":
+    """The Hub, with nothing going wrong and nothing served so far."""
+    running.heal()
+    running.served.clear()
+    return running

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +22,20 @@ ROOT = Path(__file__).resolve().parent.parent
 
 class RefusalError(Exception):
     """The function raised an InputError; this is its sentence."""
+
+
+def refused(call, *arguments, **options):
+    """The sentence with which a call is refused; it must be."""
+    try:
+        call(*arguments, **options)
+    except RefusalError as refusal:
+        return str(refusal)
+    raise AssertionError("it was not refused")
+
+
+def own_name(request):
+    """A repository that no other test uses."""
+    return f"painter/{zlib.crc32(request.node.nodeid.encode()):08x}"
 
 
 class Client:

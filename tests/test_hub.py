@@ -5,12 +5,13 @@ import re
 import subprocess
 import sys
 import zlib
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hub_server import hub as running_hub
 from huggingface_hub import ModelCard
-from pack_client import ROOT, Client, RefusalError
+from pack_client import ROOT, Client, RefusalError, own_name, refused
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -20,24 +21,10 @@ CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with running_hub(tmp_path_factory.mktemp("hub") / "hub") as hub:
-        yield hub
-
-
-@pytest.fixture(scope="module")
 def client(running):
     """A process that logs in by the token it is given."""
     with Client(running.environment()) as client:
         yield client
-
-
-@pytest.fixture
-def hub(running):
-    """The Hub, with nothing going wrong and nothing served so far."""
-    running.heal()
-    running.served.clear()
-    return running
 
 
 @pytest.fixture
@@ -55,18 +42,13 @@ def call(hub, client):
 def refusal(call):
     """The sentence with which a call is refused."""
 
-    def refusal(*arguments, **options):
-        with pytest.raises(RefusalError) as refused:
-            call(*arguments, **options)
-        return str(refused.value)
-
-    return refusal
+    return partial(refused, call)
 
 
 @pytest.fixture
 def name(request):
     """A repository that no other test uses."""
-    return f"painter/{zlib.crc32(request.node.nodeid.encode()):08x}"
+    return own_name(request)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-from hub_server import hub
 from playwright.sync_api import expect, sync_playwright
 from test_app import CHROMIUM_FLAGS, PATIENCE, add, assert_alike, download, message, pixels, start_app
 from training_kit import ROOT, SCRIPT, TINY, checkpoint, draw_pictures, flags, free_port
@@ -36,12 +35,6 @@ def run(command, environment):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with hub(tmp_path_factory.mktemp("hub") / "hub") as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

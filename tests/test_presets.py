@@ -71,6 +71,19 @@ def models(output, step):
     return sorted(path.name for path in checkpoint(output, step).glob("model*.safetensors"))
 
 
+def begin_again(whole, again):
+    """The folder of a run that was stopped after step 2 of the whole one."""
+    shutil.copytree(checkpoint(whole, 2), checkpoint(again, 2))
+    shutil.copy(whole / "losses.jsonl", again / "losses.jsonl")
+
+
+def assert_same_networks(whole, again):
+    """Those that exist only while training, too."""
+    assert_same_run(whole, again, step=4)
+    for name in models(whole, 4):
+        assert differences(checkpoint(whole, 4) / name, checkpoint(again, 4) / name) == [], name
+
+
 @pytest.mark.parametrize("objective", NETWORKS)
 def test_a_preset_trains_with_its_own_losses_and_resumes_bit_for_bit(objective, runs, tmp_path):
     settings, output = runs(objective)
@@ -85,12 +98,10 @@ def test_a_preset_trains_with_its_own_losses_and_resumes_bit_for_bit(objective, 
     assert len(models(output, 4)) == NETWORKS[objective]
 
     again = tmp_path / "run"
-    shutil.copytree(checkpoint(output, 2), checkpoint(again, 2))
-    shutil.copy(output / "losses.jsonl", again / "losses.jsonl")
+    begin_again(output, again)
     resumed_on_one(again, settings)
-    assert_same_run(output, again, step=4)
+    assert_same_networks(output, again)
     for name in models(output, 4):
-        assert differences(checkpoint(output, 4) / name, checkpoint(again, 4) / name) == [], name
         moved = differences(checkpoint(output, 2) / name, checkpoint(output, 4) / name)
         assert len(moved) > len(load_file(checkpoint(output, 4) / name)) / 2, f"{name} does not learn"
 
@@ -103,13 +114,10 @@ def test_a_preset_on_two_processes_gives_the_losses_of_one_and_resumes_bit_for_b
     assert [f.code for f in finished] == [0, 0], [f.err for f in finished]
     for step, line in losses(runs(objective)[1]).items():
         assert losses(whole)[step] == pytest.approx(line, rel=1e-3, abs=1e-6), f"step {step}"
-    shutil.copytree(checkpoint(whole, 2), checkpoint(again, 2))
-    shutil.copy(whole / "losses.jsonl", again / "losses.jsonl")
+    begin_again(whole, again)
     finished = [training.wait() for training in ranks(again, {**settings, "resume": True})]
     assert [f.code for f in finished] == [0, 0], [f.err for f in finished]
-    assert_same_run(whole, again, step=4)
-    for name in models(whole, 4):
-        assert differences(checkpoint(whole, 4) / name, checkpoint(again, 4) / name) == [], name
+    assert_same_networks(whole, again)
 
 
 def test_losses_of_several_presets_mix_and_resume_bit_for_bit(sources, layers_file, tmp_path):
@@ -120,12 +128,9 @@ def test_losses_of_several_presets_mix_and_resume_bit_for_bit(sources, layers_fi
     named = {"style", "contrastive", "cycle_photo", "cycle_painting", "identity", "identity_photo", "grid"}
     assert all(named <= line.keys() for line in loss_lines(output))
     assert len(models(output, 4)) == 5
-    shutil.copytree(checkpoint(output, 2), checkpoint(again, 2))
-    shutil.copy(output / "losses.jsonl", again / "losses.jsonl")
+    begin_again(output, again)
     resumed_on_one(again, settings)
-    assert_same_run(output, again, step=4)
-    for name in models(output, 4):
-        assert differences(checkpoint(output, 4) / name, checkpoint(again, 4) / name) == [], name
+    assert_same_networks(output, again)
 
 
 # ---------------------------------------------------------------- tables

@@ -1,12 +1,11 @@
 """Packs by their names on the Hub: fetched, cached, noticed when moved, refused when unsafe; over real HTTP."""
 
 import json
-import zlib
+from functools import partial
 from pathlib import Path
 
 import pytest
-from hub_server import hub as running_hub
-from pack_client import Client, RefusalError
+from pack_client import Client, RefusalError, own_name, refused
 from PIL import Image
 
 from styletransfer.errors import InputError
@@ -17,25 +16,11 @@ CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with running_hub(tmp_path_factory.mktemp("hub") / "hub") as hub:
-        yield hub
-
-
-@pytest.fixture(scope="module")
 def clients(running):
     """Two processes with one cache: one that may use the network, one told not to."""
     environment = running.environment()
     with Client(environment) as online, Client({**environment, "HF_HUB_OFFLINE": "1"}) as offline:
         yield {False: online, True: offline}
-
-
-@pytest.fixture
-def hub(running):
-    """The Hub, with nothing going wrong and nothing served so far."""
-    running.heal()
-    running.served.clear()
-    return running
 
 
 @pytest.fixture
@@ -53,18 +38,13 @@ def resolve(hub, clients):
 def refusal(resolve):
     """The sentence with which a source is refused."""
 
-    def refusal(*arguments, **options):
-        with pytest.raises(RefusalError) as refused:
-            resolve(*arguments, **options)
-        return str(refused.value)
-
-    return refusal
+    return partial(refused, resolve)
 
 
 @pytest.fixture
 def pack(request):
     """A name on the Hub that no other test uses."""
-    return f"painter/{zlib.crc32(request.node.nodeid.encode()):08x}"
+    return own_name(request)
 
 
 @pytest.fixture
