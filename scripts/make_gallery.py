@@ -1,12 +1,12 @@
-"""The picture at the top of the README: the example photos in every style of a pack.
+"""The picture at the top of the README: the example photos in every style of the shipped packs.
 
-python scripts/make_gallery.py styles/first docs/gallery.jpg
+python scripts/make_gallery.py docs/gallery.jpg styles/*
 """
 
 import sys
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
@@ -14,24 +14,29 @@ from styletransfer.images import load_picture, save_picture
 from styletransfer.pipeline import StyleTransferPipeline
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-SIDE = 360  # pixels, of each picture
+SIDE = 256  # pixels, of each picture
 GAP = 6
+LINE = 26  # pixels, of a style's name
 
 
-def main(pack: str, output: str) -> None:
-    """One row per example photo: the photo, then its painting in every style."""
-    pipeline = StyleTransferPipeline.from_pretrained(pack)
-    photos = [load_picture(path).rgb for path in sorted(EXAMPLES.glob("*.jpg"))]
-    size = (len(pipeline.styles) + 1) * (SIDE + GAP) - GAP, len(photos) * (SIDE + GAP) - GAP
-    gallery = Image.new("RGB", size, "white")
-    for row, photo in enumerate(photos):
+def main(output: str, *packs: str) -> None:
+    """One row for the photos, then one per style: its title, and each photo painted in it."""
+    photos = [ImageOps.fit(load_picture(path).rgb, (512, 512)) for path in sorted(EXAMPLES.glob("*.jpg"))]
+    rows = [("Photos", photos)]
+    for pack in packs:
+        pipeline = StyleTransferPipeline.from_pretrained(pack)
         # Painted at the size of a screen, then shown smaller: that is what a visitor sees.
-        square = ImageOps.fit(photo, (512, 512))
-        for column, picture in enumerate([square, *(pipeline(square, style) for style in pipeline.styles)]):
-            place = column * (SIDE + GAP), row * (SIDE + GAP)
-            gallery.paste(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS), place)
+        rows += [(title, [pipeline(photo, name) for photo in photos]) for name, title in pipeline.styles.items()]
+    gallery = Image.new("RGB", (len(photos) * (SIDE + GAP) - GAP, len(rows) * (SIDE + LINE + GAP)), "white")
+    draw, font = ImageDraw.Draw(gallery), ImageFont.load_default(17)
+    for row, (title, pictures) in enumerate(rows):
+        top = row * (SIDE + LINE + GAP)
+        draw.text((2, top + 3), title, "#333333", font)
+        for column, picture in enumerate(pictures):
+            small = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+            gallery.paste(small, (column * (SIDE + GAP), top + LINE))
     save_picture(gallery, output)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:])
