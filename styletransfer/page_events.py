@@ -19,6 +19,7 @@ from styletransfer.images import load_picture
 from styletransfer.packs import SHIPPED_PACK
 from styletransfer.page_calls import curl_call, python_call, shell_call
 from styletransfer.page_look import card_pictures
+from styletransfer.page_waiting import passing, shown_steps, unchanged
 from styletransfer.reading import Reading
 from styletransfer.studio import Studio, Turn, zip_files
 
@@ -60,37 +61,48 @@ class Events:
         yield None, sentence(error), gr.Button(interactive=False)
         raise told(error)
 
-    def paint(self, photo: File | None, *settings: Any) -> tuple[str, str]:
+    def paint(self, photo: File | None, *settings: Any) -> Iterator[Any]:
         """Paint a photo at its full size: returns the painting's file, settings inside, and a line about it."""
         try:
             file = uploaded(photo)
             *settings, file_format = settings
             turn = turn_of(*settings)
-            painted = self.studio.paint(file, turn, new_folder(), file_format)
+            painting = self.studio.paint(file, turn, new_folder(), file_format)
+            painted = yield from shown_steps(painting, 2, "Painting")
             with Image.open(painted) as image:
                 size = image.size
-            return str(painted), f"{self._titles(turn)}, {size[0]} × {size[1]} pixels."
+            yield str(painted), f"{self._titles(turn)}, {size[0]} × {size[1]} pixels."
         except InputError as error:
             raise told(error) from error
 
-    def paint_all(self, photos: list[File] | None, *settings: Any) -> Iterator[tuple[Any, str]]:
+    def paint_all(self, photos: list[File] | None, *settings: Any) -> Iterator[Any]:
         """Paint several photos with the same settings: returns a zip of the paintings and a report, one line each."""
         try:
             files = [uploaded(photo) for photo in photos or []]
             if not files:
                 raise InputError("There are no photos yet: add some first.")
             *settings, file_format = settings
-            folder, lines, painted = new_folder(), [], []
-            outcomes = self.studio.paint_all(files, turn_of(*settings), folder, file_format)
-            for file, outcome in zip(files, outcomes, strict=True):
-                painted += [outcome] if isinstance(outcome, Path) else []
-                lines.append(f"✓ {file.name}" if isinstance(outcome, Path) else f"✗ {outcome}")
-                yield None, report(lines)
-            archive = zip_files(painted, new_folder() / "paintings.zip") if painted else None
-            yield archive and str(archive), report([*lines, f"{len(painted)} / {len(files)}"])
+            lines, painted = [], []
+            for outcome in self.studio.paint_all(files, turn_of(*settings), new_folder(), file_format):
+                if isinstance(outcome, float):
+                    gr.Progress()((len(lines) + outcome) / len(files), desc=f"{len(lines) + 1} / {len(files)}")
+                    yield unchanged(3)
+                    continue
+                painted += [str(outcome)] if isinstance(outcome, Path) else []
+                lines.append(f"✗ {outcome}" if isinstance(outcome, str) else f"✓ {files[len(lines)].name}")
+                yield None, report(lines), (painted, lines, len(files))
+            yield archive_of(painted), report([*lines, f"{len(painted)} / {len(files)}"]), None
         except InputError as error:
-            yield None, report([sentence(error)])
+            yield None, report([sentence(error)]), None
             raise told(error) from error
+
+    def cancelled(self, several: tuple[list[str], list[str], int] | None) -> tuple[Any, ...]:
+        """Say that the work was cancelled; of several photos, hand out those that are finished."""
+        if not several:
+            return passing("Cancelled: the photo and all settings are as they were."), gr.skip(), gr.skip(), None
+        painted, lines, photos = several
+        ending = f"Cancelled: {len(painted)} of {photos} photos are painted."
+        return passing(ending), archive_of(painted), report([*lines, ending]), None
 
     def explain(self, wanted: bool, photo: File | None, *settings: Any) -> tuple[str, Any]:
         """Three numbers about the painting on the screen, and where it departs most from the photo, if wanted."""
@@ -104,10 +116,11 @@ class Events:
         shown = save_preview(picture, f"{file.stem[:60]}-departures")
         return reading_text(reading), gr.Image(value=shown, visible=True)
 
-    def every_style(self, photo: File | None) -> str:
+    def every_style(self, photo: File | None) -> Iterator[Any]:
         """Put the visitor's own photo on the style cards, painted small in each of them."""
         try:
-            return card_pictures(self.studio.catalog.styles, self.studio.in_every_style(uploaded(photo)))
+            previews = yield from shown_steps(self.studio.in_every_style(uploaded(photo)), 1, "Painting")
+            yield card_pictures(self.studio.catalog.styles, previews)
         except InputError as error:
             raise told(error) from error
 
@@ -292,6 +305,11 @@ def new_folder() -> Path:
     """A folder of its own for what one event makes."""
     files_folder().mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(dir=files_folder()))
+
+
+def archive_of(painted: list[str]) -> str | None:
+    """The zip of several paintings; None where there are none."""
+    return str(zip_files([Path(file) for file in painted], new_folder() / "paintings.zip")) if painted else None
 
 
 def save_preview(image: Image.Image, name: str) -> str:
