@@ -13,6 +13,7 @@ from styletransfer.hub_catalog import watch_hub
 from styletransfer.images import PICTURE_SUFFIXES
 from styletransfer.limits import Limits
 from styletransfer.page_events import MANY, NO_STYLE, SETTING_NAMES, Events, choices, named, notes_of
+from styletransfer.page_head import head_settings
 from styletransfer.page_look import CSS, FILTER_STYLES, NAME_PICTURES, SAVE_FILE, SHOW_PAINTING, card_pictures, theme
 from styletransfer.page_texts import ENGLISH, translations
 from styletransfer.page_waiting import CSS as WAITING_CSS
@@ -77,6 +78,8 @@ def main() -> None:
         max_file_size=f"{limits.max_mb}mb",
         mcp_server=os.environ.get(MCP_VARIABLE) == "1",
         footer_links=[],
+        ssr_mode=False,  # a Space would have it rendered by Node, which knows nothing of our own head
+        **head_settings(),
     )
 
 

@@ -25,7 +25,7 @@ LEVELS = (
     {"watch", "evaluation", "catalog", "session", "results", "limits", "reading"},
     {"training", "evaluate_command", "studio", "hub_catalog"},
     {"page_look", "page_texts", "page_calls", "page_waiting"},
-    {"page_events"},
+    {"page_events", "page_head"},
     {"demo", "cli"},
     {"__main__"},
 )
