@@ -19,6 +19,7 @@ from styletransfer.page_texts import ENGLISH, translations
 from styletransfer.page_waiting import CSS as WAITING_CSS
 from styletransfer.page_waiting import SAY_PLACES, let_cancel
 from styletransfer.studio import Studio
+from styletransfer.zero_gpu import gpu_decorator, lend_gpu
 
 MCP_VARIABLE = "STYLETRANSFER_MCP"  # 1: the endpoints are tools for language models, too
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -62,6 +63,7 @@ def main() -> None:
     """Serve the page; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say where, STYLETRANSFER_... what it allows."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # the server asks nobody anything
     os.environ.setdefault("GRADIO_RUN_HISTORY", "False")  # and the browser hoards no photos
+    gpu_decorator()  # before any network is loaded
     try:
         limits = Limits.from_environment()
         studio = Studio(chosen_catalog(), limits)
@@ -97,7 +99,7 @@ def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
         gr.HTML(texts("limits"), elem_id="limits")
         cancel, cancelled = gr.Button(texts("cancel"), elem_id="cancel"), gr.HTML(elem_id="cancelled")
         parts = Parts(**left, **right, cancel=cancel, cancelled=cancelled)
-        events = Events(studio)
+        events = lend_gpu(Events(studio))
         _connect_painting(parts, events, studio.limits)
         _connect_rest(page, parts, events)
     return page

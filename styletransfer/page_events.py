@@ -1,7 +1,6 @@
 """What happens on the page, as named functions: settings in as the browser sent them, pictures and sentences out."""
 
 import functools
-import html
 import inspect
 import math
 import tempfile
@@ -19,8 +18,9 @@ from styletransfer.images import load_picture
 from styletransfer.packs import SHIPPED_PACK
 from styletransfer.page_calls import curl_call, python_call, shell_call
 from styletransfer.page_look import card_pictures
+from styletransfer.page_says import about, reading_text, report, sentence, told
 from styletransfer.page_waiting import passing, shown_steps, unchanged
-from styletransfer.reading import Reading
+from styletransfer.speech import finished, say, told_in_language
 from styletransfer.studio import Studio, Turn, zip_files
 
 PREVIEW_QUALITY = 92  # of the JPEG shown on the page; what is taken home is painted anew
@@ -68,10 +68,10 @@ class Events:
             *settings, file_format = settings
             turn = turn_of(*settings)
             painting = self.studio.paint(file, turn, new_folder(), file_format)
-            painted = yield from shown_steps(painting, 2, "Painting")
+            painted = yield from shown_steps(painting, 2, say("Painting"))
             with Image.open(painted) as image:
                 size = image.size
-            yield str(painted), f"{self._titles(turn)}, {size[0]} × {size[1]} pixels."
+            yield str(painted), about(self._titles(turn), size)
         except InputError as error:
             raise told(error) from error
 
@@ -88,8 +88,9 @@ class Events:
                     gr.Progress()((len(lines) + outcome) / len(files), desc=f"{len(lines) + 1} / {len(files)}")
                     yield unchanged(3)
                     continue
+                name = files[len(lines)].name
                 painted += [str(outcome)] if isinstance(outcome, Path) else []
-                lines.append(f"✗ {outcome}" if isinstance(outcome, str) else f"✓ {files[len(lines)].name}")
+                lines.append(f"✓ {name}" if isinstance(outcome, Path) else f"✗ {name}: {sentence(outcome)}")
                 yield None, report(lines), (painted, lines, len(files))
             yield archive_of(painted), report([*lines, f"{len(painted)} / {len(files)}"]), None
         except InputError as error:
@@ -99,9 +100,9 @@ class Events:
     def cancelled(self, several: tuple[list[str], list[str], int] | None) -> tuple[Any, ...]:
         """Say that the work was cancelled; of several photos, hand out those that are finished."""
         if not several:
-            return passing("Cancelled: the photo and all settings are as they were."), gr.skip(), gr.skip(), None
+            return passing(say("Cancelled: the photo and all settings are as they were.")), gr.skip(), gr.skip(), None
         painted, lines, photos = several
-        ending = f"Cancelled: {len(painted)} of {photos} photos are painted."
+        ending = say("Cancelled: {painted} of {photos} photos are painted.", painted=len(painted), photos=photos)
         return passing(ending), archive_of(painted), report([*lines, ending]), None
 
     def explain(self, wanted: bool, photo: File | None, *settings: Any) -> tuple[str, Any]:
@@ -119,7 +120,7 @@ class Events:
     def every_style(self, photo: File | None) -> Iterator[Any]:
         """Put the visitor's own photo on the style cards, painted small in each of them."""
         try:
-            previews = yield from shown_steps(self.studio.in_every_style(uploaded(photo)), 1, "Painting")
+            previews = yield from shown_steps(self.studio.in_every_style(uploaded(photo)), 1, say("Painting"))
             yield card_pictures(self.studio.catalog.styles, previews)
         except InputError as error:
             raise told(error) from error
@@ -190,8 +191,8 @@ class Events:
         shown = self.studio.show(file, turn)
         name = f"{file.stem[:60]}-{'+'.join(turn.mix).replace('/', '-').replace(':', '-')}"
         pictures = self._photo_on_screen(file, shown.before), save_preview(shown.after, name)
-        about = f"{shown.title}, {shown.full_size[0]} × {shown.full_size[1]} pixels."
-        return pictures, " ".join([about, *(f"About this photo: {note}." for note in shown.notes)])
+        notes = (say("About this photo: {note}.", note=told_in_language(note)) for note in shown.notes)
+        return pictures, " ".join([about(shown.title, shown.full_size), *notes])
 
     def _photo_on_screen(self, file: Path, photo: Image.Image) -> str:
         """One address for as long as the photo is turned: the browser need not fetch it again."""
@@ -209,19 +210,7 @@ class Events:
 
 def notes_of(catalog: Catalog) -> str:
     """The packs that are missing, and why, as HTML."""
-    return report(list(catalog.notes))
-
-
-def reading_text(reading: Reading) -> str:
-    """The numbers as lines of HTML, each with what it means."""
-    lines = [f"Kept of the photo: {reading.kept:.2f} (structural similarity; 1 is all of it)."]
-    if reading.nearer is not None:
-        lines.append(
-            f"Closeness to the style: {reading.nearer:.2f} (0 is the photo's colors and strokes, 1 those of the "
-            "style's sample picture)."
-        )
-    lines.append(f"Grid left by the network: {reading.grid:.1f} gray levels (photos have 0.1; from 1 on it is seen).")
-    return report(lines)
+    return report([finished(told_in_language(note)) for note in catalog.notes])
 
 
 def named(event: Callable[..., Any], *names: str) -> Callable[..., Any]:
@@ -321,19 +310,3 @@ def save_preview(image: Image.Image, name: str) -> str:
         file = new_folder() / f"{name}.jpg"
         image.save(file, quality=PREVIEW_QUALITY, subsampling=0)
     return str(file)
-
-
-def sentence(error: InputError) -> str:
-    """With a capital and a full stop."""
-    text = str(error)
-    return f"{text[0].upper()}{text[1:].rstrip('.')}."
-
-
-def told(error: InputError) -> gr.Error:
-    """The error as Gradio shows it."""
-    return gr.Error(html.escape(sentence(error), quote=False), title="Not painted", print_exception=False)
-
-
-def report(lines: list[str]) -> str:
-    """Lines of HTML."""
-    return "<br>".join(html.escape(line) for line in lines)

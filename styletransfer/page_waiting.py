@@ -10,9 +10,11 @@ import gradio as gr
 
 from styletransfer.steps import Steps, T
 
-# Gradio writes these in English into the page, whatever its language; the numbers in them are all that is kept.
+# Gradio writes these in English into the page, whatever its language, and drops the titles of
+# errors; the numbers in them are all that is kept.
 PLACES = {"en": "In the queue: place {place} of {all}", "zh": "排队中：第 {place} 位，共 {all} 位"}
 WORKING = {"en": "Working: {seconds} s", "zh": "处理中：{seconds} 秒"}
+FAILED = {"en": "Not painted", "zh": "没有画成"}
 QUEUE_FULL = {"en": "Too many are waiting: try again in a minute.", "zh": "排队的人太多：请过一分钟再试。"}
 
 # One button for all that runs, wherever one has scrolled to; what is over in a moment does not make it flash.
@@ -35,7 +37,7 @@ CSS = """
 
 SAY_PLACES = """() => {
   const language = (document.documentElement.lang || navigator.language).startsWith("zh") ? "zh" : "en"
-  const [places, working, full] = TEXTS.map(text => text[language])
+  const [places, working, failed, full] = TEXTS.map(text => text[language])
   const fill = (text, values) => text.replace(/\\{(\\w+)\\}/g, (_, name) => values[name])
   const say = () => {
     document.querySelectorAll(".progress-text").forEach(status => {
@@ -46,12 +48,15 @@ SAY_PLACES = """() => {
         : seconds ? fill(working, {seconds: Math.floor(seconds[1])}) : ""
       if (says && status.dataset.says !== says) status.dataset.says = says
     })
+    document.querySelectorAll(".toast-title").forEach(title => {
+      if (title.textContent.trim() === "Error") title.textContent = failed
+    })
     document.querySelectorAll(".toast-text").forEach(toast => {
       if (toast.textContent.startsWith("Queue is full")) toast.textContent = full
     })
   }
   new MutationObserver(say).observe(document.body, {childList: true, subtree: true, characterData: true})
-}""".replace("TEXTS", json.dumps([PLACES, WORKING, QUEUE_FULL], ensure_ascii=False))
+}""".replace("TEXTS", json.dumps([PLACES, WORKING, FAILED, QUEUE_FULL], ensure_ascii=False))
 
 
 def shown_steps(steps: Steps[T], outputs: int, what: str) -> Steps[T]:

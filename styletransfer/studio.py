@@ -90,8 +90,8 @@ class Studio:
 
     def paint_all(
         self, photos: Sequence[Path], turn: Turn, folder: Path, file_format: str
-    ) -> Iterator[float | Path | str]:
-        """For each photo its painting's file, or one sentence why there is none; before it, the shares of it done."""
+    ) -> Iterator[float | Path | InputError]:
+        """For each photo its painting's file, or the reason why there is none; before it, the shares of it done."""
         if len(photos) > self.limits.max_photos:
             raise InputError(f"{len(photos)} photos are too many: {self.limits.max_photos} at once is the limit.")
         self.catalog.pipeline(turn.mix)  # a fault of the settings is told once, not for each photo
@@ -99,7 +99,7 @@ class Studio:
             try:
                 yield (yield from self.paint(photo, turn, folder, file_format))
             except InputError as error:
-                yield f"{photo.name}: {error}"
+                yield error
 
     def explain(self, photo: Path, turn: Turn) -> tuple[Reading, Image.Image]:
         """What the painting did to the photo, at screen size: its numbers, and where it departs most."""
