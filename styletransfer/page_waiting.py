@@ -30,6 +30,7 @@ CSS = """
 @keyframes leave {90% {opacity: 1} to {opacity: 0; visibility: hidden}}
 @keyframes come {to {visibility: visible}}
 .wrap:has(.progress-bar) .progress-text {visibility: hidden}
+#saving:not(:has(.wrap:not(.hide))) {display: none}
 #saving:has(.progress-text) {min-height: 84px}
 .progress-text[data-says] {font-size: 0}
 .progress-text[data-says]::after {content: attr(data-says); font-size: .85rem; font-family: var(--font)}

@@ -15,7 +15,7 @@ PROBE = Path(__file__).with_name("import_probe.py")
 
 # A file imports only from levels above its own line here, that is, from lower levels.
 LEVELS = (
-    {"errors", "folders", "colors", "finishing", "advice", "pack_files", "provenance", "presets"} | {"steps"},
+    {"errors", "folders", "colors", "finishing", "advice", "pack_files", "provenance", "presets", "steps", "chinese"},
     {"images", "losses", "checkpoints", "hub_errors", "picture_pool", "best", "lab", "stored_weights"},
     {"generator", "discriminator", "patch_head", "features", "detectors", "cards", "inception"},
     {"packs", "repos", "config", "metrics", "crops", "distributions"},
