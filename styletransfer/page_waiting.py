@@ -22,7 +22,7 @@ CSS = """
 #cancel {position: fixed; bottom: 18px; left: 50%; transform: translateX(-50%); z-index: 40; width: auto;
   min-width: 150px; visibility: hidden; box-shadow: 0 2px 14px rgb(0 0 0 / 35%); border: 1px solid var(--color-accent);
   background: var(--block-background-fill); color: var(--body-text-color)}
-.gradio-container:has(.progress-text, .generating) #cancel {animation: come 0s linear .7s forwards}
+.gradio-container:has(.wrap:not(.hide) .progress-text, .generating) #cancel {animation: come 0s linear .7s forwards}
 #cancelled {position: fixed; bottom: 18px; left: 50%; transform: translateX(-50%); z-index: 41; width: max-content;
   max-width: 92vw; padding: 0; pointer-events: none; background: none; border: 0}
 #cancelled p {margin: 0; padding: 9px 16px; border-radius: var(--radius-md); background: var(--neutral-900);
