@@ -1,5 +1,6 @@
 """The page where the package `spaces` lends a GPU, and the same page without it."""
 
+import inspect
 import os
 import re
 import textwrap
@@ -9,6 +10,7 @@ from gradio_client import Client, handle_file
 from small_generators import random_generator
 from test_app import assert_alike, pixels, start_app
 
+from styletransfer.page_events import Events
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.zero_gpu import PAINTING
 
@@ -94,6 +96,12 @@ def app(request, pack, record, tmp_path_factory):
         environment["PYTHONPATH"] = str(library)
     for address in start_app(tmp_path_factory.mktemp("app"), environment):
         yield address, lends
+
+
+def test_every_event_that_runs_a_network_has_the_gpu():
+    runs = re.compile(r"self\.(studio\.(show|paint|paint_all|explain|in_every_style)|_preview|_paint|follow)\b")
+    events = {name: inspect.getsource(event) for name, event in vars(Events).items() if inspect.isfunction(event)}
+    assert {name for name, text in events.items() if not name.startswith("_") and runs.search(text)} == set(PAINTING)
 
 
 def test_the_page_paints_the_same_with_and_without_the_package(app, pack, record, photo, tmp_path):
