@@ -134,10 +134,25 @@ def test_of_several_photos_the_finished_ones_can_be_had_and_no_more_are_painted(
     expect(page.locator("#paint-all")).to_be_enabled()
 
 
-@pytest.mark.parametrize(
-    ("language", "place"), [("en-US", "In the queue: place {} of "), ("zh-CN", "排队中：第 {} 位")]
-)
-def test_who_waits_sees_their_place_and_can_leave_the_queue(open_page, address, pictures, language, place):
+def test_who_leaves_takes_their_work_along(open_page, address, pictures, folder):
+    page = open_page()
+    add(page, pictures["larger"])
+    expect(page.locator("#download")).to_be_enabled(timeout=LONG)
+    page.locator("#download").click()
+    expect(page.locator("#cancel")).to_be_visible(timeout=LONG)
+    page.close()
+    after_the_painter_is_free(address, pictures)
+    assert "larger-starry-night" not in painted(folder)
+
+
+SAID = [
+    ("en-US", "In the queue: place {} of ", "Cancelled: the photo and all settings are as they were."),
+    ("zh-CN", "排队中：第 {} 位", "已取消：照片和所有设置都保持原样。"),
+]
+
+
+@pytest.mark.parametrize(("language", "place", "said"), SAID)
+def test_who_waits_sees_their_place_and_can_leave_the_queue(open_page, address, pictures, language, place, said):
     before = [Client(address, verbose=False, analytics_enabled=False) for _ in range(2)]
     large = {"photo": handle_file(pictures["large"]), "style": "monet", "api_name": "/paint"}
     page = open_page(language)
@@ -155,7 +170,6 @@ def test_who_waits_sees_their_place_and_can_leave_the_queue(open_page, address, 
         look = shown.evaluate("e => getComputedStyle(e, '::after').content")
         assert place.format(2) in look
         cancel(page)
-        said = "已取消：照片和所有设置都保持原样。" if language == "zh-CN" else re.compile("^Cancelled: the photo")
         expect(page.locator("#cancelled")).to_have_text(said)
         expect(page.locator("#cancel")).to_be_hidden(timeout=LONG)
     finally:
