@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
@@ -41,20 +42,30 @@ def publish(recipe: Path, photos: str, lpips_weights: str | None, held_out: dict
     run([*launch, "--config", recipe, *resume])
     pack = Path(config.output_dir, "pack")
     sources = config.style_sources | {name: held_out[name] for name in held_out if name in config.style_sources}
-    measure = [sys.executable, "-m", "styletransfer", "evaluate", pack, "--photos", photos]
-    measure += [word for name, source in sources.items() for word in ("--style", f"{name}={source}")]
-    for flag, file in (
-        ("--style-network-weights", config.style_network_weights),
-        ("--content-network-weights", config.content_network_weights),
-        ("--lpips-weights", lpips_weights),
-    ):
-        measure += [flag, file] if file else []
+    weights = [
+        word
+        for flag, file in (
+            ("--style-network-weights", config.style_network_weights),
+            ("--content-network-weights", config.content_network_weights),
+            ("--lpips-weights", lpips_weights),
+        )
+        if file
+        for word in (flag, file)
+    ]
+    command = [sys.executable, "-m", "styletransfer"]
+    run([*command, "calibrate", pack, "--photos", config.photos[0], *style_flags(config.style_sources), *weights])
+    measure = [*command, "evaluate", pack, "--photos", photos, *style_flags(sources), *weights]
     run([*measure, "--json", pack / "evaluation.json", "--figure", Path(config.output_dir, "figure.png")])
     write_card(pack)
     place = ROOT / "styles" / recipe.stem
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(pack, place)
     print(f"{recipe.stem}: {place}")
+
+
+def style_flags(sources: Mapping[str, str]) -> list[str]:
+    """--style NAME=SOURCE of each."""
+    return [word for name, source in sources.items() for word in ("--style", f"{name}={source}")]
 
 
 def run(command: list[str | Path]) -> None:

@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if arguments and arguments[0] in hub_commands.COMMANDS:
             return hub_commands.run(_Parser(prog=PROGRAM), arguments)
-        if arguments[:1] == ["evaluate"]:  # for a photo of that name write ./evaluate
-            return evaluate_command.run(evaluate_command.parse(arguments[1:], _Parser))
+        if arguments and arguments[0] in evaluate_command.COMMANDS:  # for a photo of that name write ./evaluate
+            return evaluate_command.run(arguments, _Parser)
         return _run(_parser().parse_args(arguments))
     except InputError as error:
         if "--debug" in arguments:
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
         description="Paint a photo, or every photo of a folder.",
-        epilog=f"Packs: {PROGRAM} {'|'.join(('evaluate', *hub_commands.COMMANDS))} --help",
+        epilog=f"Packs: {PROGRAM} {'|'.join((*evaluate_command.COMMANDS, *hub_commands.COMMANDS))} --help",
     )
     parser.add_argument("photo", type=Path, nargs="?", help="a picture file or a folder of them")
     parser.add_argument(

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 STRIDE = 4  # pixels per cell of the quarter-resolution grid
-RIM = 8  # pixels of mirrored photo painted round the picture and cut off: padding leaves its traces there
+RIM = 12  # pixels of mirrored photo painted round the picture and cut off: padding leaves its traces there
+LATE_RIM = 8  # what is left of it above quarter resolution, where layers see less far; their zero padding stays within
 # Wide enough to keep the rounding of bfloat16 on a blank wall from being painted as texture.
 EPSILON = 1e-3
 # What a pack may ask for, so that a stranger's config builds nothing huge.
@@ -39,9 +40,9 @@ Layer = Callable[[Tensor], Tensor]
 class StyledConv(nn.Module):
     """Convolution, then instance normalization with the scale and shift of a mix of styles (Dumoulin 2017, eq. 5)."""
 
-    def __init__(self, in_channels: int, out_channels: int, styles: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, styles: int, padding: str = "reflect") -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="reflect")
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode=padding)
         self.scale = nn.Parameter(torch.ones(styles, out_channels))
         self.shift = nn.Parameter(torch.zeros(styles, out_channels))
 
@@ -68,7 +69,7 @@ class StyledConv(nn.Module):
         gain = (style_weights @ self.scale * moments.rstd)[0]
         shift = (style_weights @ self.shift)[0]
         sizes = self.conv.in_channels, self.conv.out_channels, 3
-        conv = skip_init(nn.Conv2d, *sizes, padding=1, padding_mode="reflect")  # draws no random numbers
+        conv = skip_init(nn.Conv2d, *sizes, padding=1, padding_mode=self.conv.padding_mode)  # draws no random numbers
         conv.weight.data = self.conv.weight.float() * gain[:, None, None, None]
         conv.bias.data = (self.conv.bias.float() - moments.mean[0]) * gain + shift
         return conv.to(dtype=self.conv.weight.dtype, memory_format=torch.channels_last)
@@ -93,10 +94,11 @@ class Generator(ModelMixin, ConfigMixin):
         count = len(self.styles)
         self.stem = StyledConv(3 * STRIDE**2, channels, count)
         self.body = nn.ModuleList(StyledConv(channels, channels, count) for _ in range(2 * blocks))
-        self.up_half = StyledConv(channels, channels // 2, count)
-        self.narrow = StyledConv(channels // 2, channels // 4, count)
-        self.up_full = StyledConv(channels // 4, channels // 4, count)
-        self.to_rgb = nn.Conv2d(channels // 4, 3, 3, padding=1, padding_mode="reflect")
+        # Zeros, whose traces stay within the late rim: mirroring copies a picture's worth of memory in each layer.
+        self.up_half = StyledConv(channels, channels // 2, count, "zeros")
+        self.narrow = StyledConv(channels // 2, channels // 4, count, "zeros")
+        self.up_full = StyledConv(channels // 4, channels // 4, count, "zeros")
+        self.to_rgb = nn.Conv2d(channels // 4, 3, 3, padding=1)
 
     @property
     def styles(self) -> dict[str, str]:
@@ -114,6 +116,19 @@ class Generator(ModelMixin, ConfigMixin):
             if isinstance(module, nn.Conv2d):
                 module.to(dtype=dtype, memory_format=torch.channels_last)
         return self
+
+    def scale_contrast(self, style: str, factor: float) -> None:
+        """Multiply what a style's paintings are before the last tanh, but for its bias: more or less contrast for good.
+
+        Raises:
+            ValueError: unknown style, or a factor that is not above 0; the last ReLU lets only such through.
+        """
+        if factor <= 0:
+            raise ValueError(f"factor is {factor}; it must be above 0")
+        row = list(self.styles).index(style)
+        with torch.no_grad():
+            self.up_full.scale[row] *= factor
+            self.up_full.shift[row] *= factor
 
     def style_weights(self, mix: Mapping[str, float]) -> Tensor:
         """(1, S) weights of a mix of known styles, summing to 1."""
@@ -203,10 +218,10 @@ def _wire(photo: Tensor, layers: Sequence[Layer]) -> Tensor:
     x = _relu(stem(_cells(photo)))
     for first, second in zip(body[::2], body[1::2], strict=True):
         x = x + second(_relu(first(x)))
-    x = _relu(up_half(_double(_without_alternation(x))))
+    x = _relu(up_half(_double(_without_alternation(_without_outer_cells(x)))))
     x = _relu(narrow(x))
     x = _relu(up_full(_double(x)))
-    return torch.tanh(to_rgb(x).float())[..., RIM : RIM + height, RIM : RIM + width]
+    return torch.tanh(to_rgb(x)[..., LATE_RIM : LATE_RIM + height, LATE_RIM : LATE_RIM + width].float())
 
 
 def _cells(photo: Tensor) -> Tensor:
@@ -215,6 +230,12 @@ def _cells(photo: Tensor) -> Tensor:
     right, bottom = RIM + -width % STRIDE, RIM + -height % STRIDE
     photo = F.pad(photo, (RIM, right, RIM, bottom), mode="reflect").contiguous(memory_format=torch.channels_last)
     return F.pixel_unshuffle(photo, STRIDE).contiguous(memory_format=torch.channels_last)
+
+
+def _without_outer_cells(x: Tensor) -> Tensor:
+    """(N, C, h, w) with what is left of the rim."""
+    cut = (RIM - LATE_RIM) // STRIDE
+    return x[..., cut : x.shape[2] - cut, cut : x.shape[3] - cut]
 
 
 def _double(x: Tensor) -> Tensor:

@@ -23,8 +23,8 @@ LEVELS = (
     {"objective", "updates", "samples", "batches", "training_setup", "training_log", "training_state"}
     | {"evaluation_summary", "hub_commands", "publishing", "video", "__init__"},
     {"watch", "evaluation", "catalog", "session", "results", "limits", "reading"},
-    {"training", "evaluate_command", "studio", "hub_catalog", "speech"},
-    {"page_look", "page_texts", "page_calls", "page_waiting", "page_says", "zero_gpu"},
+    {"training", "contrast", "studio", "hub_catalog", "speech"},
+    {"page_look", "page_texts", "page_calls", "page_waiting", "page_says", "zero_gpu", "evaluate_command"},
     {"page_events", "page_head"},
     {"demo", "cli"},
     {"__main__"},
