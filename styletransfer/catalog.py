@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -9,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from styletransfer.errors import InputError
-from styletransfer.packs import RECIPE, pack_styles, sample_path
+from styletransfer.packs import RECIPE, SHIPPED_PACK, pack_styles, sample_path
 from styletransfer.pipeline import StyleTransferPipeline
 
+PACK_VARIABLE = "STYLETRANSFER_PACK"  # names the folder of another pack to show
 KEPT_PACKS = 8  # in memory at a time, a few megabytes each
 MAX_NOTE = 300  # characters of what a card says of a painting
 
@@ -181,6 +183,16 @@ def shipped_catalog(folder: Path, first: str = "", kept: int = KEPT_PACKS) -> Ca
             catalog.note_failure(path.name, str(error))
     if not catalog.styles:
         raise InputError(reasons[0] if reasons else f"There is no style pack in {folder}: put one there.")
+    return catalog
+
+
+def chosen_catalog(environment: Mapping[str, str] = os.environ) -> Catalog:
+    """The catalog of the packs that ship, or of the one folder that STYLETRANSFER_PACK names; errors as there."""
+    named = environment.get(PACK_VARIABLE)
+    if not named:
+        return shipped_catalog(SHIPPED_PACK.parent, first=SHIPPED_PACK.name)
+    catalog = Catalog()
+    catalog.add(folder_entry(Path(named)))
     return catalog
 
 

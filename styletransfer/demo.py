@@ -7,18 +7,20 @@ from pathlib import Path
 
 import gradio as gr
 
-from styletransfer.catalog import Catalog, folder_entry, shipped_catalog
+from styletransfer.catalog import Catalog, chosen_catalog
 from styletransfer.errors import InputError
 from styletransfer.hub_catalog import watch_hub
 from styletransfer.images import PICTURE_SUFFIXES
 from styletransfer.limits import Limits
-from styletransfer.packs import SHIPPED_PACK
 from styletransfer.page_events import MANY, NO_STYLE, SETTING_NAMES, Events, choices, named, notes_of
+from styletransfer.page_head import head_settings
 from styletransfer.page_look import CSS, FILTER_STYLES, NAME_PICTURES, SAVE_FILE, SHOW_PAINTING, card_pictures, theme
 from styletransfer.page_texts import ENGLISH, translations
+from styletransfer.page_waiting import CSS as WAITING_CSS
+from styletransfer.page_waiting import SAY_PLACES, let_cancel
 from styletransfer.studio import Studio
+from styletransfer.zero_gpu import gpu_decorator, lend_gpu
 
-PACK_VARIABLE = "STYLETRANSFER_PACK"  # names the folder of another pack to show
 MCP_VARIABLE = "STYLETRANSFER_MCP"  # 1: the endpoints are tools for language models, too
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 CLEANING = (600, 2 * 3600)  # seconds: how often, and how old uploads and paintings get
@@ -44,6 +46,7 @@ class Parts:
     file_format: gr.Radio
     download: gr.Button
     file: gr.File
+    saving: gr.HTML
     explain: gr.Checkbox
     reading: gr.HTML
     departs: gr.Image
@@ -52,15 +55,18 @@ class Parts:
     zip: gr.File
     report: gr.HTML
     codes: list[gr.Code]
+    cancel: gr.Button
+    cancelled: gr.HTML
 
 
 def main() -> None:
     """Serve the page; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say where, STYLETRANSFER_... what it allows."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # the server asks nobody anything
     os.environ.setdefault("GRADIO_RUN_HISTORY", "False")  # and the browser hoards no photos
+    gpu_decorator()  # before any network is loaded
     try:
         limits = Limits.from_environment()
-        studio = Studio(_catalog(), limits)
+        studio = Studio(chosen_catalog(), limits)
         studio.catalog.pipeline({next(iter(studio.catalog.styles)): 1.0})  # a broken pack is said now, not later
         watch_hub(studio.catalog)
     except InputError as error:
@@ -69,21 +75,14 @@ def main() -> None:
     texts = translations(mb=limits.max_mb, megapixels=limits.max_megapixels, photos=limits.max_photos)
     build_page(studio, texts).queue(max_size=limits.queue).launch(
         theme=theme(),
-        css=CSS,
+        css=CSS + WAITING_CSS,
         i18n=texts,
         max_file_size=f"{limits.max_mb}mb",
         mcp_server=os.environ.get(MCP_VARIABLE) == "1",
         footer_links=[],
+        ssr_mode=False,  # a Space would have it rendered by Node, which knows nothing of our own head
+        **head_settings(),
     )
-
-
-def _catalog() -> Catalog:
-    named = os.environ.get(PACK_VARIABLE)
-    if not named:
-        return shipped_catalog(SHIPPED_PACK.parent, first=SHIPPED_PACK.name)
-    catalog = Catalog()
-    catalog.add(folder_entry(Path(named)))
-    return catalog
 
 
 def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
@@ -98,8 +97,9 @@ def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
             with gr.Column(scale=3, min_width=300):
                 right = _right(texts)
         gr.HTML(texts("limits"), elem_id="limits")
-        parts = Parts(**left, **right)
-        events = Events(studio)
+        cancel, cancelled = gr.Button(texts("cancel"), elem_id="cancel"), gr.HTML(elem_id="cancelled")
+        parts = Parts(**left, **right, cancel=cancel, cancelled=cancelled)
+        events = lend_gpu(Events(studio))
         _connect_painting(parts, events, studio.limits)
         _connect_rest(page, parts, events)
     return page
@@ -203,6 +203,7 @@ def _right(texts: gr.I18n) -> dict[str, object]:
         )
         download = gr.Button(texts("download"), variant="primary", interactive=False, min_width=200, elem_id="download")
     file = gr.File(visible="hidden", elem_id="file")
+    saving = gr.HTML(elem_id="saving")  # beside the button: how far its file is
     explain = gr.Checkbox(label=texts("explain"), elem_id="explain")
     reading = gr.HTML(elem_id="reading")
     # No "share": that button would send the picture away.
@@ -220,6 +221,7 @@ def _right(texts: gr.I18n) -> dict[str, object]:
         "file_format": formats,
         "download": download,
         "file": file,
+        "saving": saving,
         "codes": codes,
     } | explained
 
@@ -239,28 +241,42 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
         **painter,
     }
     names = (*SETTING_NAMES, "mask")
-    parts.button.click(named(events.preview, "photo", *names), **shown, api_name="preview").then(None, js=SHOW_PAINTING)
-    parts.photo.change(events.follow, **shown, api_visibility="private").then(None, js=SHOW_PAINTING)
-    gr.on([setting.change for setting in parts.settings], events.follow, **shown, api_visibility="private")
+    running = [
+        parts.button.click(named(events.preview, "photo", *names), **shown, api_name="preview"),
+        parts.photo.change(events.follow, **shown, api_visibility="private"),
+    ]
+    for painting in running:
+        painting.success(None, js=SHOW_PAINTING)
+    turned = [setting.change for setting in parts.settings]
+    running.append(gr.on(turned, events.follow, **shown, api_visibility="private"))
     # Full sizes take seconds: they have a painter of their own, so that those who are still choosing need not wait.
     full = {"concurrency_id": "full-size", "concurrency_limit": limits.workers}
     painted = {"inputs": [parts.photo, *parts.settings, parts.file_format], "preprocess": False, **full}
-    parts.download.click(
+    downloading = parts.download.click(
         named(events.paint, "photo", *names, "file_format"),
         **painted,
         outputs=[parts.file, parts.message],
-        show_progress_on=parts.message,
+        show_progress_on=parts.saving,
         api_name="paint",
-    ).success(None, parts.file, js=SAVE_FILE)
-    parts.paint_all.click(
-        named(events.paint_all, "photos", *names, "file_format"),
-        [parts.photos, *parts.settings, parts.file_format],
-        [parts.zip, parts.report],
-        preprocess=False,
-        show_progress_on=parts.zip,
-        api_name="paint_all",
-        **full,
     )
+    downloading.success(None, parts.file, js=SAVE_FILE)
+    several = gr.State()  # what is finished of several photos, until all are
+    running += [
+        downloading,
+        parts.paint_all.click(
+            named(events.paint_all, "photos", *names, "file_format"),
+            [parts.photos, *parts.settings, parts.file_format],
+            [parts.zip, parts.report, several],
+            preprocess=False,
+            show_progress_on=parts.zip,
+            api_name="paint_all",
+            **full,
+        ),
+        parts.suits.click(
+            events.every_style, parts.photo, parts.pictures, preprocess=False, api_visibility="private", **painter
+        ),
+    ]
+    let_cancel(parts.cancel, running, events.cancelled, several, [parts.cancelled, parts.zip, parts.report, several])
     # The numbers follow the painting, which comes first; who does not ask for them waits for nothing.
     gr.on(
         [parts.explain.change, parts.painting.change],
@@ -272,9 +288,6 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
         trigger_mode="always_last",
         api_visibility="private",
         **painter,
-    )
-    parts.suits.click(
-        events.every_style, parts.photo, parts.pictures, preprocess=False, api_visibility="private", **painter
     )
 
 
@@ -293,6 +306,7 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
     )
     gr.api(events.styles, api_name="styles", queue=False)
     page.load(None, js=NAME_PICTURES)
+    page.load(None, js=SAY_PLACES)
     parts.search.change(None, parts.search, js=FILTER_STYLES)
     gr.on(
         [parts.part.change, parts.photo.change],

@@ -1,7 +1,6 @@
 """What happens on the page, as named functions: settings in as the browser sent them, pictures and sentences out."""
 
 import functools
-import html
 import inspect
 import math
 import tempfile
@@ -19,7 +18,9 @@ from styletransfer.images import load_picture
 from styletransfer.packs import SHIPPED_PACK
 from styletransfer.page_calls import curl_call, python_call, shell_call
 from styletransfer.page_look import card_pictures
-from styletransfer.reading import Reading
+from styletransfer.page_says import about, reading_text, report, sentence, told
+from styletransfer.page_waiting import passing, shown_steps, unchanged
+from styletransfer.speech import finished, say, told_in_language
 from styletransfer.studio import Studio, Turn, zip_files
 
 PREVIEW_QUALITY = 92  # of the JPEG shown on the page; what is taken home is painted anew
@@ -60,37 +61,49 @@ class Events:
         yield None, sentence(error), gr.Button(interactive=False)
         raise told(error)
 
-    def paint(self, photo: File | None, *settings: Any) -> tuple[str, str]:
+    def paint(self, photo: File | None, *settings: Any) -> Iterator[Any]:
         """Paint a photo at its full size: returns the painting's file, settings inside, and a line about it."""
         try:
             file = uploaded(photo)
             *settings, file_format = settings
             turn = turn_of(*settings)
-            painted = self.studio.paint(file, turn, new_folder(), file_format)
+            painting = self.studio.paint(file, turn, new_folder(), file_format)
+            painted = yield from shown_steps(painting, 2, say("Painting"))
             with Image.open(painted) as image:
                 size = image.size
-            return str(painted), f"{self._titles(turn)}, {size[0]} × {size[1]} pixels."
+            yield str(painted), about(self._titles(turn), size)
         except InputError as error:
             raise told(error) from error
 
-    def paint_all(self, photos: list[File] | None, *settings: Any) -> Iterator[tuple[Any, str]]:
+    def paint_all(self, photos: list[File] | None, *settings: Any) -> Iterator[Any]:
         """Paint several photos with the same settings: returns a zip of the paintings and a report, one line each."""
         try:
             files = [uploaded(photo) for photo in photos or []]
             if not files:
                 raise InputError("There are no photos yet: add some first.")
             *settings, file_format = settings
-            folder, lines, painted = new_folder(), [], []
-            outcomes = self.studio.paint_all(files, turn_of(*settings), folder, file_format)
-            for file, outcome in zip(files, outcomes, strict=True):
-                painted += [outcome] if isinstance(outcome, Path) else []
-                lines.append(f"✓ {file.name}" if isinstance(outcome, Path) else f"✗ {outcome}")
-                yield None, report(lines)
-            archive = zip_files(painted, new_folder() / "paintings.zip") if painted else None
-            yield archive and str(archive), report([*lines, f"{len(painted)} / {len(files)}"])
+            lines, painted = [], []
+            for outcome in self.studio.paint_all(files, turn_of(*settings), new_folder(), file_format):
+                if isinstance(outcome, float):
+                    gr.Progress()((len(lines) + outcome) / len(files), desc=f"{len(lines) + 1} / {len(files)}")
+                    yield unchanged(3)
+                    continue
+                name = files[len(lines)].name
+                painted += [str(outcome)] if isinstance(outcome, Path) else []
+                lines.append(f"✓ {name}" if isinstance(outcome, Path) else f"✗ {name}: {sentence(outcome)}")
+                yield None, report(lines), (painted, lines, len(files))
+            yield archive_of(painted), report([*lines, f"{len(painted)} / {len(files)}"]), None
         except InputError as error:
-            yield None, report([sentence(error)])
+            yield None, report([sentence(error)]), None
             raise told(error) from error
+
+    def cancelled(self, several: tuple[list[str], list[str], int] | None) -> tuple[Any, ...]:
+        """Say that the work was cancelled; of several photos, hand out those that are finished."""
+        if not several:
+            return passing(say("Cancelled: the photo and all settings are as they were.")), gr.skip(), gr.skip(), None
+        painted, lines, photos = several
+        ending = say("Cancelled: {painted} of {photos} photos are painted.", painted=len(painted), photos=photos)
+        return passing(ending), archive_of(painted), report([*lines, ending]), None
 
     def explain(self, wanted: bool, photo: File | None, *settings: Any) -> tuple[str, Any]:
         """Three numbers about the painting on the screen, and where it departs most from the photo, if wanted."""
@@ -104,10 +117,11 @@ class Events:
         shown = save_preview(picture, f"{file.stem[:60]}-departures")
         return reading_text(reading), gr.Image(value=shown, visible=True)
 
-    def every_style(self, photo: File | None) -> str:
+    def every_style(self, photo: File | None) -> Iterator[Any]:
         """Put the visitor's own photo on the style cards, painted small in each of them."""
         try:
-            return card_pictures(self.studio.catalog.styles, self.studio.in_every_style(uploaded(photo)))
+            previews = yield from shown_steps(self.studio.in_every_style(uploaded(photo)), 1, say("Painting"))
+            yield card_pictures(self.studio.catalog.styles, previews)
         except InputError as error:
             raise told(error) from error
 
@@ -177,8 +191,8 @@ class Events:
         shown = self.studio.show(file, turn)
         name = f"{file.stem[:60]}-{'+'.join(turn.mix).replace('/', '-').replace(':', '-')}"
         pictures = self._photo_on_screen(file, shown.before), save_preview(shown.after, name)
-        about = f"{shown.title}, {shown.full_size[0]} × {shown.full_size[1]} pixels."
-        return pictures, " ".join([about, *(f"About this photo: {note}." for note in shown.notes)])
+        notes = (say("About this photo: {note}.", note=told_in_language(note)) for note in shown.notes)
+        return pictures, " ".join([about(shown.title, shown.full_size), *notes])
 
     def _photo_on_screen(self, file: Path, photo: Image.Image) -> str:
         """One address for as long as the photo is turned: the browser need not fetch it again."""
@@ -196,19 +210,7 @@ class Events:
 
 def notes_of(catalog: Catalog) -> str:
     """The packs that are missing, and why, as HTML."""
-    return report(list(catalog.notes))
-
-
-def reading_text(reading: Reading) -> str:
-    """The numbers as lines of HTML, each with what it means."""
-    lines = [f"Kept of the photo: {reading.kept:.2f} (structural similarity; 1 is all of it)."]
-    if reading.nearer is not None:
-        lines.append(
-            f"Closeness to the style: {reading.nearer:.2f} (0 is the photo's colors and strokes, 1 those of the "
-            "style's sample picture)."
-        )
-    lines.append(f"Grid left by the network: {reading.grid:.1f} gray levels (photos have 0.1; from 1 on it is seen).")
-    return report(lines)
+    return report([finished(told_in_language(note)) for note in catalog.notes])
 
 
 def named(event: Callable[..., Any], *names: str) -> Callable[..., Any]:
@@ -294,6 +296,11 @@ def new_folder() -> Path:
     return Path(tempfile.mkdtemp(dir=files_folder()))
 
 
+def archive_of(painted: list[str]) -> str | None:
+    """The zip of several paintings; None where there are none."""
+    return str(zip_files([Path(file) for file in painted], new_folder() / "paintings.zip")) if painted else None
+
+
 def save_preview(image: Image.Image, name: str) -> str:
     """A picture for the screen, quick to write and to send: JPEG, or PNG where there is transparency."""
     if image.mode == "RGBA":
@@ -303,19 +310,3 @@ def save_preview(image: Image.Image, name: str) -> str:
         file = new_folder() / f"{name}.jpg"
         image.save(file, quality=PREVIEW_QUALITY, subsampling=0)
     return str(file)
-
-
-def sentence(error: InputError) -> str:
-    """With a capital and a full stop."""
-    text = str(error)
-    return f"{text[0].upper()}{text[1:].rstrip('.')}."
-
-
-def told(error: InputError) -> gr.Error:
-    """The error as Gradio shows it."""
-    return gr.Error(html.escape(sentence(error), quote=False), title="Not painted", print_exception=False)
-
-
-def report(lines: list[str]) -> str:
-    """Lines of HTML."""
-    return "<br>".join(html.escape(line) for line in lines)

@@ -15,6 +15,7 @@ from styletransfer.errors import InputError
 from styletransfer.finishing import finish, soft_mask
 from styletransfer.generator import STRIDE, Generator
 from styletransfer.images import MAX_PIXELS, Picture, load_picture, picture_to_tensor, tensor_to_picture
+from styletransfer.steps import Steps, drained, stretched
 
 LEAST_SIDE = 16  # pixels
 WHOLE_PIXELS = 1024 * 1024  # up to here a picture is painted in one pass, with its own statistics
@@ -72,7 +73,6 @@ class StyleTransferPipeline:
         """The picture that shows a style, where the pack has one."""
         return packs.sample_path(self.folder, style) if self.folder else None
 
-    @torch.inference_mode()
     def __call__(
         self,
         photo: Photo,
@@ -102,34 +102,56 @@ class StyleTransferPipeline:
         Raises:
             InputError: unreadable or too small photo or mask, unknown style, weights, strength or brush out of range.
         """
+        settings = {"strength": strength, "brush_size": brush_size, "keep_colors": keep_colors, "mask": mask}
+        return drained(self.steps(photo, style, **settings))
+
+    @torch.inference_mode()
+    def steps(
+        self,
+        photo: Photo,
+        style: str | Mapping[str, float],
+        *,
+        strength: float = 1.0,
+        brush_size: float = 1.0,
+        keep_colors: bool = False,
+        mask: Photo | None = None,
+    ) -> Steps[Image.Image]:
+        """Paint a photo tile by tile, see `__call__`: yields the share that is done, returns the painting."""
         self._style_weights(style)
         picture = photo if isinstance(photo, Picture) else load_picture(photo)
         check_settings(picture, strength, brush_size)
         soft = None if mask is None else soft_mask(_opened(mask), picture.size)
         if strength == 0:
             return picture.compose()
-        painting = self.paint(picture.rgb, style, brush_size=brush_size)
+        painting = yield from self._paint_steps(picture.rgb, style, brush_size)
         finished = finish(picture.rgb, painting, strength=strength, keep_colors=keep_colors, mask=soft)
         return Picture(finished, picture.alpha).compose()
 
-    @torch.inference_mode()
     def paint(self, rgb: Image.Image, style: str | Mapping[str, float], *, brush_size: float = 1.0) -> Image.Image:
         """The painting alone: "RGB" of at least 16x16 pixels in, "RGB" of the same size out. See `__call__`."""
+        return drained(self._paint_steps(rgb, style, brush_size))
+
+    @torch.inference_mode()
+    def _paint_steps(self, rgb: Image.Image, style: str | Mapping[str, float], brush_size: float) -> Steps[Image.Image]:
         weights = self._style_weights(style)
         if brush_size == 1:
-            return self._painted(rgb, weights)
-        painting = self._painted(rescaled(rgb, 1 / brush_size), weights)
+            return (yield from self._painted(rgb, weights))
+        first = 1.0 if brush_size < 1 else 1 / (1 + brush_size**2)  # share of all pixels that are painted
+        painting = yield from stretched(self._painted(rescaled(rgb, 1 / brush_size), weights), 0, first)
         painting = painting.resize(rgb.size, Image.Resampling.LANCZOS if brush_size < 1 else Image.Resampling.BICUBIC)
         if brush_size < 1:
             return painting
         # Enlarged strokes are blurred. Painted over once more they are sharp again, and stay large. The share of the
         # photo keeps its contours, and makes the step from a brush of 1 to a slightly larger one a small one.
-        return self._painted(Image.blend(painting, rgb, 1 / brush_size**2), weights)
+        again = Image.blend(painting, rgb, 1 / brush_size**2)
+        return (yield from stretched(self._painted(again, weights), first, 1))
 
-    def _painted(self, rgb: Image.Image, weights: Tensor) -> Image.Image:
-        painting = Image.new("RGB", rgb.size)
+    def _painted(self, rgb: Image.Image, weights: Tensor) -> Steps[Image.Image]:
+        painting, done = Image.new("RGB", rgb.size), 0
         for box, tile in self._paint(rgb, weights):
             painting.paste(tensor_to_picture(tile), box[:2])
+            done += (box[2] - box[0]) * (box[3] - box[1])
+            yield done / (rgb.width * rgb.height)
         return painting
 
     def _style_weights(self, style: str | Mapping[str, float]) -> Tensor:

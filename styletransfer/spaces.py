@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 APP = "app.py"
 FILES = (APP, "requirements.txt", "LICENSE")
-FOLDERS = ("styletransfer", "styles", "examples")
+FOLDERS = ("styletransfer", "styles", "examples", "assets")
+THUMBNAIL = "assets/preview.jpg"  # what the Hub shows where a link to the Space is shared
 PACKS_VARIABLE = "STYLETRANSFER_PACKS"  # what the page reads: org/a@commit,org/b@commit
 KEPT = ".gitattributes"  # the Hub's own
 
@@ -47,9 +48,10 @@ def deploy_space(repo_id: str, *, packs: Sequence[str] = (), private: bool = Fal
 
     check_repo_id(repo_id, "Space")
     pins = {repo: look_at_pack(repo, token=token) for repo in map(named_pack, packs)}
-    files = _contents({repo.id: pin for repo, pin in pins.items()})
-    offered = ",".join(f"{repo.id}@{commit}" for repo, (commit, _) in pins.items())
     api = HfApi(token=token)
+    thumbnail = f"{api.endpoint}/spaces/{repo_id}/resolve/main/{THUMBNAIL}"
+    files = _contents({repo.id: pin for repo, pin in pins.items()}, thumbnail)
+    offered = ",".join(f"{repo.id}@{commit}" for repo, (commit, _) in pins.items())
     with told_plainly(f"Space {repo_id}"):
         patiently(
             lambda: api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
@@ -58,7 +60,7 @@ def deploy_space(repo_id: str, *, packs: Sequence[str] = (), private: bool = Fal
     return f"{api.endpoint}/spaces/{repo_id}"
 
 
-def _contents(pins: Mapping[str, tuple[str, list[str]]]) -> dict[str, bytes]:
+def _contents(pins: Mapping[str, tuple[str, list[str]]], thumbnail: str) -> dict[str, bytes]:
     """File name in the Space -> what goes there."""
     missing = [name for name in (APP, CARD, *FOLDERS) if not (ROOT / name).exists()]
     if missing:
@@ -68,7 +70,7 @@ def _contents(pins: Mapping[str, tuple[str, list[str]]]) -> dict[str, bytes]:
         paths += sorted((ROOT / folder).rglob("*"))
     names = {path.relative_to(ROOT).as_posix(): path for path in paths if path.is_file()}
     files = {name: path.read_bytes() for name, path in names.items() if _is_source(name)}
-    return {**files, CARD: _front_page(pins).encode()}
+    return {**files, CARD: _front_page(pins, thumbnail).encode()}
 
 
 def _is_source(name: str) -> bool:
@@ -79,11 +81,12 @@ def _is_source(name: str) -> bool:
     return parts[0] != "styles" or max_bytes("/".join(parts[2:])) is not None
 
 
-def _front_page(pins: Mapping[str, tuple[str, list[str]]]) -> str:
+def _front_page(pins: Mapping[str, tuple[str, list[str]]], thumbnail: str) -> str:
     """README.md of the Space: the settings at the top of ours, with the packs to be fetched when it is built."""
     from huggingface_hub import RepoCard
 
     data = RepoCard((ROOT / CARD).read_text(encoding="utf-8"), ignore_metadata_errors=True).data
+    data.thumbnail = thumbnail
     if pins:
         # The Hub's form: a repository, its files, a commit. No name of a pack's file has a comma or a space.
         data.preload_from_hub = [f"{repo} {','.join(names)} {commit}" for repo, (commit, names) in pins.items()]

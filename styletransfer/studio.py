@@ -18,9 +18,11 @@ from styletransfer.pipeline import StyleTransferPipeline, relative_brush
 from styletransfer.reading import Reading, departures, read
 from styletransfer.results import mask_to_text, result_name, save_result
 from styletransfer.session import SCREEN_SIDE, Session
+from styletransfer.steps import Steps, stretched
 
 KEPT_SESSIONS = 24  # photos in memory at screen size, at most some 10 MB each
 SMALL_SIDE = 176  # pixels of a preview in every style
+BEFORE_SAVING = 0.8  # of the time that a file takes: compressing PNG takes its share
 FORMATS = {"PNG": ".png", "JPEG": ".jpg"}
 
 
@@ -70,30 +72,34 @@ class Studio:
         title = " + ".join(pipeline.styles[name] for name in mix)
         return Shown(session.picture.compose(), after, title, session.full_size, session.notes)
 
-    def paint(self, photo: Path, turn: Turn, folder: Path, file_format: str = "PNG") -> Path:
-        """The painting at the photo's full size, in a file of the folder, settings inside."""
+    def paint(self, photo: Path, turn: Turn, folder: Path, file_format: str = "PNG") -> Steps[Path]:
+        """The painting at the photo's full size, in a file of the folder, settings inside; in steps."""
         if file_format not in FORMATS:
             raise InputError(f"There is no format {file_format!r}: choose from {', '.join(FORMATS)}.")
         pipeline, mix = self.catalog.pipeline(turn.mix)
         picture = self._load(photo)
         brush = relative_brush(turn.brush_size, picture.size, SCREEN_SIDE)
-        image = pipeline(
+        painting = pipeline.steps(
             picture, mix, strength=turn.strength, brush_size=brush, keep_colors=turn.keep_colors, mask=turn.mask
         )
+        image = yield from stretched(painting, 0, BEFORE_SAVING)
         file = _unused(folder / result_name(photo.name, mix, FORMATS[file_format]))
         save_result(image, file, self._settings(photo, turn, mix, brush))
+        yield 1.0
         return file
 
-    def paint_all(self, photos: Sequence[Path], turn: Turn, folder: Path, file_format: str) -> Iterator[Path | str]:
-        """For each photo its painting's file, or one sentence why there is none."""
+    def paint_all(
+        self, photos: Sequence[Path], turn: Turn, folder: Path, file_format: str
+    ) -> Iterator[float | Path | InputError]:
+        """For each photo its painting's file, or the reason why there is none; before it, the shares of it done."""
         if len(photos) > self.limits.max_photos:
             raise InputError(f"{len(photos)} photos are too many: {self.limits.max_photos} at once is the limit.")
         self.catalog.pipeline(turn.mix)  # a fault of the settings is told once, not for each photo
         for photo in photos:
             try:
-                yield self.paint(photo, turn, folder, file_format)
+                yield (yield from self.paint(photo, turn, folder, file_format))
             except InputError as error:
-                yield f"{photo.name}: {error}"
+                yield error
 
     def explain(self, photo: Path, turn: Turn) -> tuple[Reading, Image.Image]:
         """What the painting did to the photo, at screen size: its numbers, and where it departs most."""
@@ -105,15 +111,16 @@ class Studio:
         """The photo itself at screen size."""
         return self._session(photo).picture.compose()
 
-    def in_every_style(self, photo: Path) -> dict[str, Image.Image]:
-        """Style key -> a small painting, for every style of the packs that are on this machine."""
+    def in_every_style(self, photo: Path) -> Steps[dict[str, Image.Image]]:
+        """Style key -> a small painting, for every style of the packs that are on this machine; in steps."""
         session = self._session(photo)
         small = session.picture.rgb.copy()
         small.thumbnail((SMALL_SIDE, SMALL_SIDE), Image.Resampling.LANCZOS)
-        previews = {}
-        for key in self.catalog.at_hand():
+        previews, keys = {}, self.catalog.at_hand()
+        for key in keys:
             pipeline, mix = self.catalog.pipeline({key: 1.0})
             previews[key] = _small(pipeline, small, next(iter(mix)))
+            yield len(previews) / len(keys)
         return previews
 
     def _session(self, photo: Path) -> Session:

@@ -15,7 +15,7 @@ PROBE = Path(__file__).with_name("import_probe.py")
 
 # A file imports only from levels above its own line here, that is, from lower levels.
 LEVELS = (
-    {"errors", "folders", "colors", "finishing", "advice", "pack_files", "provenance", "presets"},
+    {"errors", "folders", "colors", "finishing", "advice", "pack_files", "provenance", "presets", "steps", "chinese"},
     {"images", "losses", "checkpoints", "hub_errors", "picture_pool", "best", "lab", "stored_weights"},
     {"generator", "discriminator", "patch_head", "features", "detectors", "cards", "inception"},
     {"packs", "repos", "config", "metrics", "crops", "distributions"},
@@ -23,9 +23,9 @@ LEVELS = (
     {"objective", "updates", "samples", "batches", "training_setup", "training_log", "training_state"}
     | {"evaluation_summary", "hub_commands", "publishing", "video", "__init__"},
     {"watch", "evaluation", "catalog", "session", "results", "limits", "reading"},
-    {"training", "contrast", "studio", "hub_catalog"},
-    {"page_look", "page_texts", "page_calls", "evaluate_command"},
-    {"page_events"},
+    {"training", "contrast", "studio", "hub_catalog", "speech"},
+    {"page_look", "page_texts", "page_calls", "page_waiting", "page_says", "zero_gpu", "evaluate_command"},
+    {"page_events", "page_head"},
     {"demo", "cli"},
     {"__main__"},
 )

@@ -105,7 +105,7 @@ def test_a_space_has_what_it_needs_and_no_more(hub, space, client):
     assert {"README.md", "app.py", "requirements.txt", "styletransfer/demo.py", "styles/first/config.json"} <= set(
         paths
     )
-    tops = {"README.md", "LICENSE", "app.py", "requirements.txt", "styletransfer", "styles", "examples"}
+    tops = {"README.md", "LICENSE", "app.py", "requirements.txt", "styletransfer", "styles", "examples", "assets"}
     assert {path.split("/")[0] for path in paths} == tops
     assert not [path for path in paths if "__pycache__" in path or "/." in path]
     for path in paths:
@@ -114,6 +114,8 @@ def test_a_space_has_what_it_needs_and_no_more(hub, space, client):
     settings = front_matter(hub)
     assert (settings["sdk"], settings["app_file"]) == ("gradio", "app.py")
     assert {"title", "emoji", "sdk_version", "python_version", "license"} <= settings.keys()
+    assert settings["thumbnail"] == f"{hub.endpoint}/spaces/{space}/resolve/main/assets/preview.jpg"
+    assert repo.read("assets/preview.jpg") and repo.read("assets/icon.png")
     assert "preload_from_hub" not in settings
     assert repo.settings["sdk"] == "gradio"
 
