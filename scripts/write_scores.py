@@ -34,7 +34,7 @@ def short_table(numbers: dict[str, Any]) -> str:
     """One row per style: its paintings, and the style distances of the two baselines beside theirs."""
     lines = [
         f"Means over {numbers['photos']} photos, long side {numbers['long_side']}. Content: LPIPS to the photo; style:",
-        "Gram distance to the painting, beside that of the photo itself and of its colors alone changed (Reinhard 2001);",
+        "Gram distance to the painting, beside those of the photo itself and of its colors alone (Reinhard 2001);",
         "closed: share of the photo's style distance that is gone, and how much of it colors alone take. Content and",
         "style: less is nearer.",
         "",
