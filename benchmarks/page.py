@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from styletransfer.packs import SHIPPED_PACK
-from styletransfer.page_events import save_preview
+from styletransfer.page_files import save_preview
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.session import SCREEN_SIDE, Session
 

@@ -13,6 +13,7 @@ from styletransfer.hub_catalog import watch_hub
 from styletransfer.images import PICTURE_SUFFIXES
 from styletransfer.limits import Limits
 from styletransfer.packs import SHIPPED_PACK
+from styletransfer.page_drawing import Drawing, build_drawing, connect_drawing
 from styletransfer.page_events import MANY, NO_STYLE, SETTING_NAMES, Events, choices, named, notes_of
 from styletransfer.page_look import CSS, FILTER_STYLES, NAME_PICTURES, SAVE_FILE, SHOW_PAINTING, card_pictures, theme
 from styletransfer.page_texts import ENGLISH, translations
@@ -36,8 +37,7 @@ class Parts:
     photo: gr.Image
     suits: gr.Button
     settings: list[gr.components.Component]  # in the order of `page_events.turn_of`, mask last
-    part: gr.Checkbox
-    canvas: gr.ImageEditor
+    drawing: Drawing
     button: gr.Button
     message: gr.HTML
     painting: gr.ImageSlider
@@ -114,12 +114,11 @@ def _left(studio: Studio, texts: gr.I18n) -> dict[str, object]:
             parts |= _photos(texts)
     strength = gr.Slider(0, 1, value=1, step=0.05, label=texts("strength"), elem_id="strength")
     with gr.Accordion(texts("more"), open=False, elem_id="more"):
-        more, part, canvas = _more(studio.catalog, texts)
-    mask = gr.Image(type="filepath", label="Mask", visible=False, elem_id="mask-file")
-    settings = [parts["styles"], strength, *more, mask]
+        more, drawing = _more(studio.catalog, texts)
+    settings = [parts["styles"], strength, *more, drawing.mask]
     button = gr.Button(texts("paint"), variant="primary", elem_id="paint")
     message = gr.HTML(html_template='<p role="status">{{value}}</p>', elem_id="message")
-    return parts | {"settings": settings, "part": part, "canvas": canvas, "button": button, "message": message}
+    return parts | {"settings": settings, "drawing": drawing, "button": button, "message": message}
 
 
 def _style_cards(catalog: Catalog, texts: gr.I18n) -> dict[str, object]:
@@ -156,7 +155,7 @@ def _photos(texts: gr.I18n) -> dict[str, object]:
     return {"photos": photos, "paint_all": button, "report": report, "zip": archive}
 
 
-def _more(catalog: Catalog, texts: gr.I18n) -> tuple[list[gr.components.Component], gr.Checkbox, gr.ImageEditor]:
+def _more(catalog: Catalog, texts: gr.I18n) -> tuple[list[gr.components.Component], Drawing]:
     brush = gr.Slider(0.7, 4, value=1, step=0.1, label=texts("brush"), elem_id="brush")
     colors = gr.Checkbox(label=texts("colors"), elem_id="colors")
     mixing: list[gr.components.Component] = []
@@ -168,19 +167,7 @@ def _more(catalog: Catalog, texts: gr.I18n) -> tuple[list[gr.components.Componen
             mixing.append(
                 gr.Slider(0, 1, value=0.5, step=0.05, label=texts("share"), min_width=140, elem_id=f"{name}-share")
             )
-    part = gr.Checkbox(label=texts("part"), elem_id="part")
-    canvas = gr.ImageEditor(
-        type="pil",
-        label=texts("draw"),
-        sources=(),
-        transforms=(),
-        brush=gr.Brush(colors=["#3a57a6"], color_mode="fixed"),
-        layers=gr.LayerOptions(allow_additional_layers=False),
-        visible=False,
-        interactive=True,
-        elem_id="canvas",
-    )
-    return [brush, colors, *mixing], part, canvas
+    return [brush, colors, *mixing], build_drawing(texts)
 
 
 def _right(texts: gr.I18n) -> dict[str, object]:
@@ -244,13 +231,16 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
     gr.on([setting.change for setting in parts.settings], events.follow, **shown, api_visibility="private")
     # Full sizes take seconds: they have a painter of their own, so that those who are still choosing need not wait.
     full = {"concurrency_id": "full-size", "concurrency_limit": limits.workers}
-    painted = {"inputs": [parts.photo, *parts.settings, parts.file_format], "preprocess": False, **full}
+    painted = [parts.photo, *parts.settings, parts.file_format]
+    taken = {"outputs": [parts.file, parts.message], "preprocess": False, **full}
+    gr.on([], named(events.paint, "photo", *names, "file_format"), painted, **taken, api_name="paint")
+    # The page sends the canvas itself: the mask made of it is one stroke behind until the server has answered.
     parts.download.click(
-        named(events.paint, "photo", *names, "file_format"),
-        **painted,
-        outputs=[parts.file, parts.message],
+        events.take_home,
+        [parts.photo, *parts.settings[:-1], parts.drawing.canvas, parts.file_format],
+        **taken,
         show_progress_on=parts.message,
-        api_name="paint",
+        api_visibility="private",
     ).success(None, parts.file, js=SAVE_FILE)
     parts.paint_all.click(
         named(events.paint_all, "photos", *names, "file_format"),
@@ -294,15 +284,6 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
     gr.api(events.styles, api_name="styles", queue=False)
     page.load(None, js=NAME_PICTURES)
     parts.search.change(None, parts.search, js=FILTER_STYLES)
-    gr.on(
-        [parts.part.change, parts.photo.change],
-        events.canvas,
-        [parts.part, parts.photo],
-        [parts.canvas, parts.settings[-1]],
-        preprocess=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
     parts.photo.change(
         lambda photo: gr.Button(interactive=bool(photo)),
         parts.photo,
@@ -311,9 +292,7 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-    parts.canvas.input(
-        events.mask_of, parts.canvas, parts.settings[-1], show_progress="hidden", api_visibility="private"
-    )
+    connect_drawing(page, parts.photo, parts.drawing, events)
     current = [*parts.settings[:-1], parts.file_format]
     gr.on(
         [page.load, *(setting.change for setting in current)],

@@ -24,8 +24,9 @@ LEVELS = (
     | {"evaluation_summary", "hub_commands", "publishing", "video", "__init__"},
     {"watch", "evaluation", "catalog", "session", "results", "limits", "reading"},
     {"training", "evaluate_command", "studio", "hub_catalog"},
-    {"page_look", "page_texts", "page_calls"},
+    {"page_look", "page_texts", "page_calls", "page_files"},
     {"page_events"},
+    {"page_drawing"},
     {"demo", "cli"},
     {"__main__"},
 )
