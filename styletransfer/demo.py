@@ -9,6 +9,7 @@ import gradio as gr
 
 from styletransfer.catalog import Catalog, folder_entry, shipped_catalog
 from styletransfer.errors import InputError
+from styletransfer.examples import paint_ahead
 from styletransfer.hub_catalog import watch_hub
 from styletransfer.images import PICTURE_SUFFIXES
 from styletransfer.limits import Limits
@@ -63,6 +64,7 @@ def main() -> None:
         studio = Studio(_catalog(), limits)
         studio.catalog.pipeline({next(iter(studio.catalog.styles)): 1.0})  # a broken pack is said now, not later
         watch_hub(studio.catalog)
+        paint_ahead(studio, _examples())
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -141,7 +143,7 @@ def _photo(texts: gr.I18n) -> dict[str, object]:
         elem_id="photo",
     )
     if examples := _examples():
-        gr.Examples(examples, photo, label=texts("examples"))
+        gr.Examples([str(file) for file in examples], photo, label=texts("examples"))
     return {"photo": photo, "suits": gr.Button(texts("suits"), size="sm", elem_id="suits", interactive=False)}
 
 
@@ -306,6 +308,6 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
     )
 
 
-def _examples() -> list[str]:
+def _examples() -> list[Path]:
     files = sorted(EXAMPLES.iterdir()) if EXAMPLES.is_dir() else []
-    return [str(file) for file in files if file.suffix.lower() in PICTURE_SUFFIXES]
+    return [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES]

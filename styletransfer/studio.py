@@ -1,9 +1,12 @@
 """What the page does, without the page: photos of many visitors, turned at screen size and painted at full size."""
 
+import hashlib
 import threading
+import time
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,19 +57,24 @@ class Studio:
         self.limits = limits
         self._lock = threading.Lock()
         self._sessions: OrderedDict[Path, Session] = OrderedDict()
+        self._ahead: dict[bytes, Session] = {}  # by content: what visitors bring is a copy
+        self._ahead_sizes: set[int] = set()  # of those files, in bytes
+        self._painting = 0  # visitors, at this moment
+        self._last_visit = time.monotonic()
 
     def show(self, photo: Path, turn: Turn) -> Shown:
         """The photo and its painting at screen size. The file's name has to stand for its content."""
         pipeline, mix = self.catalog.pipeline(turn.mix)
         session = self._session(photo)
-        after = session.render(
-            pipeline,
-            mix,
-            strength=turn.strength,
-            brush_size=turn.brush_size,
-            keep_colors=turn.keep_colors,
-            mask=turn.mask,
-        )
+        with self._visit():
+            after = session.render(
+                pipeline,
+                mix,
+                strength=turn.strength,
+                brush_size=turn.brush_size,
+                keep_colors=turn.keep_colors,
+                mask=turn.mask,
+            )
         title = " + ".join(pipeline.styles[name] for name in mix)
         return Shown(session.picture.compose(), after, title, session.full_size, session.notes)
 
@@ -77,9 +85,10 @@ class Studio:
         pipeline, mix = self.catalog.pipeline(turn.mix)
         picture = self._load(photo)
         brush = relative_brush(turn.brush_size, picture.size, SCREEN_SIDE)
-        image = pipeline(
-            picture, mix, strength=turn.strength, brush_size=brush, keep_colors=turn.keep_colors, mask=turn.mask
-        )
+        with self._visit():
+            image = pipeline(
+                picture, mix, strength=turn.strength, brush_size=brush, keep_colors=turn.keep_colors, mask=turn.mask
+            )
         file = _unused(folder / result_name(photo.name, mix, FORMATS[file_format]))
         save_result(image, file, self._settings(photo, turn, mix, brush))
         return file
@@ -94,6 +103,31 @@ class Studio:
                 yield self.paint(photo, turn, folder, file_format)
             except InputError as error:
                 yield f"{photo.name}: {error}"
+
+    def paint_ahead(self, photo: Path, style: str) -> None:
+        """Keep the painting of a photo in one style (key), for whoever brings a file of the same content."""
+        digest = _digest(photo)
+        session = self._ahead.get(digest) or Session(self._load(photo))
+        pipeline, mix = self.catalog.pipeline({style: 1.0})
+        session.paint_ahead(pipeline, next(iter(mix)))
+        self._ahead[digest] = session
+        self._ahead_sizes.add(photo.stat().st_size)
+
+    @property
+    def quiet_seconds(self) -> float:
+        """For how long nobody has painted."""
+        return 0.0 if self._painting else time.monotonic() - self._last_visit
+
+    @contextmanager
+    def _visit(self) -> Iterator[None]:
+        with self._lock:
+            self._painting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._painting -= 1
+                self._last_visit = time.monotonic()
 
     def explain(self, photo: Path, turn: Turn) -> tuple[Reading, Image.Image]:
         """What the painting did to the photo, at screen size: its numbers, and where it departs most."""
@@ -113,12 +147,15 @@ class Studio:
         previews = {}
         for key in self.catalog.at_hand():
             pipeline, mix = self.catalog.pipeline({key: 1.0})
-            previews[key] = _small(pipeline, small, next(iter(mix)))
+            with self._visit():
+                previews[key] = _small(pipeline, small, next(iter(mix)))
         return previews
 
     def _session(self, photo: Path) -> Session:
         with self._lock:
             session = self._sessions.get(photo)
+        if session is None and photo.stat().st_size in self._ahead_sizes:
+            session = self._ahead.get(_digest(photo))
         if session is None:  # two visitors may open one photo at the same time: the same work twice, nothing worse
             picture = self._load(photo)
             session = Session(picture)
@@ -164,6 +201,10 @@ def zip_files(files: Sequence[Path], target: Path) -> Path:
 
 def _small(pipeline: StyleTransferPipeline, small: Image.Image, style: str) -> Image.Image:
     return pipeline.paint(small, style) if min(small.size) >= 16 else small
+
+
+def _digest(file: Path) -> bytes:
+    return hashlib.sha256(file.read_bytes()).digest()
 
 
 def _unused(file: Path) -> Path:

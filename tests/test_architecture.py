@@ -24,7 +24,7 @@ LEVELS = (
     | {"evaluation_summary", "hub_commands", "publishing", "video", "__init__"},
     {"watch", "evaluation", "catalog", "session", "results", "limits", "reading"},
     {"training", "evaluate_command", "studio", "hub_catalog"},
-    {"page_look", "page_texts", "page_calls", "page_files"},
+    {"examples", "page_look", "page_texts", "page_calls", "page_files"},
     {"page_events"},
     {"page_drawing"},
     {"demo", "cli"},
