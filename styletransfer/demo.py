@@ -47,7 +47,7 @@ class Parts:
     file: gr.File
     explain: gr.Checkbox
     reading: gr.HTML
-    departs: gr.Image
+    overlays: list[gr.Image]
     photos: gr.File
     paint_all: gr.Button
     zip: gr.File
@@ -195,10 +195,9 @@ def _right(texts: gr.I18n) -> dict[str, object]:
     explain = gr.Checkbox(label=texts("explain"), elem_id="explain")
     reading = gr.HTML(elem_id="reading")
     # No "share": that button would send the picture away.
-    departs = gr.Image(
-        label=texts("departs"), interactive=False, visible=False, buttons=["fullscreen", "download"], elem_id="departs"
-    )
-    explained = {"explain": explain, "reading": reading, "departs": departs}
+    overlay = {"interactive": False, "visible": False, "buttons": ["fullscreen", "download"]}
+    overlays = [gr.Image(label=texts(name), elem_id=name, **overlay) for name in ("departs", "doubted")]
+    explained = {"explain": explain, "reading": reading, "overlays": overlays}
     with gr.Accordion(texts("program"), open=False, elem_id="program"):
         codes = [
             gr.Code(language=language, label=label, interactive=False, elem_id=f"code-{label.lower()}")
@@ -258,7 +257,7 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
         [parts.explain.change, parts.painting.change],
         events.explain,
         [parts.explain, parts.photo, *parts.settings],
-        [parts.reading, parts.departs],
+        [parts.reading, *parts.overlays],
         preprocess=False,
         show_progress="hidden",
         trigger_mode="always_last",

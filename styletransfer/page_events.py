@@ -96,17 +96,22 @@ class Events:
             yield None, report([sentence(error)])
             raise told(error) from error
 
-    def explain(self, wanted: bool, photo: File | None, *settings: Any) -> tuple[str, Any]:
-        """Three numbers about the painting on the screen, and where it departs most from the photo, if wanted."""
+    def explain(self, wanted: bool, photo: File | None, *settings: Any) -> tuple[str, Any, Any]:
+        """Three numbers about the painting on the screen, where it departs most, and where it is doubted, if wanted."""
+        nothing = "", *(gr.Image(value=None, visible=False) for _ in range(2))
         if not wanted or not photo:
-            return "", gr.Image(value=None, visible=False)
+            return nothing
         try:
             file, turn = uploaded(photo), turn_of(*settings)
-            reading, picture = self.studio.explain(file, turn)
+            explained = self.studio.explain(file, turn)
         except InputError:  # it has been said beside the photo
-            return "", gr.Image(value=None, visible=False)
-        shown = save_preview(picture, f"{file.stem[:60]}-departures")
-        return reading_text(reading), gr.Image(value=shown, visible=True)
+            return nothing
+        pictures = {"departures": explained.departs, "doubts": explained.doubted}
+        overlays = (
+            gr.Image(value=picture and save_preview(picture, f"{file.stem[:60]}-{name}"), visible=picture is not None)
+            for name, picture in pictures.items()
+        )
+        return reading_text(explained.reading), *overlays
 
     def every_style(self, photo: File | None) -> str:
         """Put the visitor's own photo on the style cards, painted small in each of them."""

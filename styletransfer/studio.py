@@ -1,6 +1,7 @@
 """What the page does, without the page: photos of many visitors, turned at screen size and painted at full size."""
 
 import hashlib
+import logging
 import threading
 import time
 import zipfile
@@ -9,22 +10,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from PIL import Image
 
 import styletransfer
 from styletransfer.catalog import Catalog
+from styletransfer.discriminator import Discriminator
 from styletransfer.errors import InputError
 from styletransfer.images import Picture, load_picture
 from styletransfer.limits import Limits
+from styletransfer.packs import load_discriminator
 from styletransfer.pipeline import StyleTransferPipeline, relative_brush
-from styletransfer.reading import Reading, departures, read
+from styletransfer.reading import Reading, departures, doubts, read
 from styletransfer.results import mask_to_text, result_name, save_result
 from styletransfer.session import SCREEN_SIDE, Session
 
 KEPT_SESSIONS = 24  # photos in memory at screen size, at most some 10 MB each
 SMALL_SIDE = 176  # pixels of a preview in every style
 FORMATS = {"PNG": ".png", "JPEG": ".jpg"}
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,15 @@ class Shown:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Explained:
+    """What a painting did to its photo."""
+
+    reading: Reading
+    departs: Image.Image  # red where it departs most
+    doubted: Image.Image | None  # red where the pack's discriminator still sees a photo; None where it carries none
+
+
 class Studio:
     """Sessions by photo, over a catalog; safe to use from any thread. Its calls raise InputError for bad input."""
 
@@ -59,6 +74,7 @@ class Studio:
         self._sessions: OrderedDict[Path, Session] = OrderedDict()
         self._ahead: dict[bytes, Session] = {}  # by content: what visitors bring is a copy
         self._ahead_sizes: set[int] = set()  # of those files, in bytes
+        self._judges: WeakKeyDictionary[StyleTransferPipeline, Discriminator | None] = WeakKeyDictionary()
         self._painting = 0  # visitors, at this moment
         self._last_visit = time.monotonic()
 
@@ -129,11 +145,15 @@ class Studio:
                 self._painting -= 1
                 self._last_visit = time.monotonic()
 
-    def explain(self, photo: Path, turn: Turn) -> tuple[Reading, Image.Image]:
-        """What the painting did to the photo, at screen size: its numbers, and where it departs most."""
+    def explain(self, photo: Path, turn: Turn) -> Explained:
+        """What the painting did to the photo, at screen size."""
         before, after = self._session(photo).picture.rgb, self.show(photo, turn).after.convert("RGB")
+        pipeline, mix = self.catalog.pipeline(turn.mix)
+        judge = self._judge(pipeline)
+        doubted = judge and doubts(after, judge, pipeline.generator.style_weights(mix))
         sample = self.catalog.card(max(turn.mix, key=turn.mix.__getitem__)).sample
-        return read(before, after, load_picture(sample).rgb if sample else None), departures(before, after)
+        reading = read(before, after, load_picture(sample).rgb if sample else None)
+        return Explained(reading, departures(before, after), doubted)
 
     def screen_photo(self, photo: Path) -> Image.Image:
         """The photo itself at screen size."""
@@ -150,6 +170,16 @@ class Studio:
             with self._visit():
                 previews[key] = _small(pipeline, small, next(iter(mix)))
         return previews
+
+    def _judge(self, pipeline: StyleTransferPipeline) -> Discriminator | None:
+        """The discriminator that the pipeline's pack carries, if it does; one that cannot be read is none."""
+        if pipeline not in self._judges:
+            try:
+                self._judges[pipeline] = load_discriminator(pipeline.folder) if pipeline.folder else None
+            except InputError as error:
+                _log.warning("%s", error)
+                self._judges[pipeline] = None
+        return self._judges[pipeline]
 
     def _session(self, photo: Path) -> Session:
         with self._lock:
