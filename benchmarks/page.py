@@ -4,6 +4,7 @@ python benchmarks/page.py > benchmarks/page.md
 """
 
 import os
+import shutil
 import socket
 import statistics
 import subprocess
@@ -18,10 +19,15 @@ import numpy as np
 import torch
 from PIL import Image
 
+from styletransfer.catalog import shipped_catalog
+from styletransfer.limits import Limits
 from styletransfer.packs import SHIPPED_PACK
-from styletransfer.page_events import save_preview
+from styletransfer.page_files import save_preview
+from styletransfer.page_look import card_pictures
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.session import SCREEN_SIDE, Session
+from styletransfer.steps import drained
+from styletransfer.studio import Studio
 
 ROOT = Path(__file__).resolve().parent.parent
 PHONE = (4000, 3000)
@@ -53,6 +59,7 @@ def main() -> None:
             ("mix of two", lambda run: show(session, pipeline, {first: 1.0, second: 0.5 + run / 100})),
         ]
         rows += [(name, timed(turn)) for name, turn in turns]
+        rows.append(in_every_style(photo))
     print(
         f"Seconds of {torch.get_num_threads()} threads, torch {torch.__version__}, screen size {SCREEN_SIDE} pixels.\n"
     )
@@ -64,6 +71,21 @@ def main() -> None:
 def show(session: Session, pipeline: StyleTransferPipeline, style: object, **turn: object) -> str:
     """What the server does for one answer: the picture, and its file."""
     return save_preview(session.render(pipeline, style, **turn), "benchmark")
+
+
+def in_every_style(photo: Path) -> tuple[str, list[float]]:
+    """From a photo that has just come to the small pictures on all cards, of every pack that ships."""
+    studio = Studio(shipped_catalog(SHIPPED_PACK.parent, first=SHIPPED_PACK.name), Limits())
+    styles = studio.catalog.styles
+    for key in styles:  # packs are loaded when first used, before most visitors come
+        studio.catalog.pipeline({key: 1.0})
+
+    def visit(run: int) -> str:
+        copy = photo.with_stem(f"{photo.stem}-{run}")  # a photo that is new to the page, each time
+        shutil.copy(photo, copy)
+        return card_pictures(styles, drained(studio.in_every_style(copy)))
+
+    return f"the same photo small in all {len(styles)} styles", timed(visit)
 
 
 def timed(turn: Callable[[int], object]) -> list[float]:

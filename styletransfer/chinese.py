@@ -107,6 +107,7 @@ SENTENCES = {
 WORDS = {
     "photo": "照片",
     "mask": "蒙版",
+    "drawing": "涂画",
     "the picture": "这张图片",
     "strength": "强度",
     "share": "比重",

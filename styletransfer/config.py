@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
+from styletransfer.discriminator import DISCRIMINATOR_BOUNDS
 from styletransfer.errors import InputError
 from styletransfer.features import NETWORKS
 from styletransfer.generator import BOUNDS
@@ -16,6 +17,11 @@ from styletransfer.losses import ADVERSARIAL
 from styletransfer.presets import PRESETS
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+SIZES = {
+    **BOUNDS,
+    "discriminator_channels": DISCRIMINATOR_BOUNDS["channels"],
+    "discriminator_scales": DISCRIMINATOR_BOUNDS["resolutions"],
+}
 TRACKERS = ("tensorboard", "trackio", "wandb", "none")
 
 
@@ -40,6 +46,7 @@ class TrainingConfig:
     stream_patience: int = _flag(600, "seconds that a stream which breaks off is tried again")
     output_dir: str = _flag("runs/styletransfer", "folder of checkpoints, samples, logs and the pack")
     license: str = _flag("mit", "licence of the pack, for its card")
+    pack_discriminator: bool = _flag(True, "the pack carries the discriminator, for the page and for fine-tuning")
 
     steps: int = _flag(10_000, "optimizer updates")
     batch_size: int = _flag(4, "pictures per process and forward pass")
@@ -132,8 +139,8 @@ class TrainingConfig:
                 raise InputError(f"{flag_name(setting)} is {value}: it must be at least 1.")
             if setting.type in (int, float) and not 0 <= value < math.inf:  # NaN fails this, too
                 raise InputError(f"{flag_name(setting)} is {value}: it must be a number of at least 0.")
-            least, most = BOUNDS.get(setting.name, (0, math.inf))
-            if setting.name in BOUNDS and not least <= value <= most:
+            least, most = SIZES.get(setting.name, (0, math.inf))
+            if setting.name in SIZES and not least <= value <= most:
                 raise InputError(f"{flag_name(setting)} is {value}: it must be {least} to {most}.")
             if setting.name.endswith("_layers") and not value:
                 raise InputError(f"{flag_name(setting)} is empty: name at least one layer.")

@@ -21,7 +21,7 @@ from styletransfer.images import fit_long_side, load_picture, picture_to_tensor
 from styletransfer.judge import Judge, WeightFiles, mean_style
 from styletransfer.metrics import border_ratio, relative_gram_distance
 from styletransfer.pack_files import PHOTO, RECIPE, RUN, SAMPLES
-from styletransfer.packs import load_pack, save_pack
+from styletransfer.packs import load_discriminator, load_pack, save_pack
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.samples import first_readable, pack_samples
 from styletransfer.sources import load_source
@@ -112,7 +112,7 @@ def _least(distance: Callable[[float], float]) -> float:
 
 
 def _rewrite(folder: Path, factors: Mapping[str, float]) -> None:
-    generator = load_pack(folder)
+    generator, discriminator = load_pack(folder), load_discriminator(folder)
     for name, factor in factors.items():
         generator.scale_contrast(name, factor)
     recipe, run = (_told(folder / name) for name in (RECIPE, RUN))
@@ -122,7 +122,7 @@ def _rewrite(folder: Path, factors: Mapping[str, float]) -> None:
     if PHOTO in samples:  # else nobody knows what they show: they stay as they are
         painter = StyleTransferPipeline(copy.deepcopy(generator))  # a copy, because a pipeline takes precision away
         samples = pack_samples(painter, samples[PHOTO])
-    save_pack(folder, generator, samples=samples, recipe=recipe, run=run)
+    save_pack(folder, generator, samples=samples, recipe=recipe, run=run, discriminator=discriminator)
 
 
 def _told(path: Path) -> dict[str, Any]:

@@ -9,9 +9,11 @@ import gradio as gr
 
 from styletransfer.catalog import Catalog, chosen_catalog
 from styletransfer.errors import InputError
+from styletransfer.examples import paint_ahead
 from styletransfer.hub_catalog import watch_hub
 from styletransfer.images import PICTURE_SUFFIXES
 from styletransfer.limits import Limits
+from styletransfer.page_drawing import Drawing, build_drawing, connect_drawing
 from styletransfer.page_events import MANY, NO_STYLE, SETTING_NAMES, Events, choices, named, notes_of
 from styletransfer.page_head import head_settings
 from styletransfer.page_look import CSS, FILTER_STYLES, NAME_PICTURES, SAVE_FILE, SHOW_PAINTING, card_pictures, theme
@@ -38,8 +40,7 @@ class Parts:
     photo: gr.Image
     suits: gr.Button
     settings: list[gr.components.Component]  # in the order of `page_events.turn_of`, mask last
-    part: gr.Checkbox
-    canvas: gr.ImageEditor
+    drawing: Drawing
     button: gr.Button
     message: gr.HTML
     painting: gr.ImageSlider
@@ -49,7 +50,7 @@ class Parts:
     saving: gr.HTML
     explain: gr.Checkbox
     reading: gr.HTML
-    departs: gr.Image
+    overlays: list[gr.Image]
     photos: gr.File
     paint_all: gr.Button
     zip: gr.File
@@ -69,6 +70,8 @@ def main() -> None:
         studio = Studio(chosen_catalog(), limits)
         studio.catalog.pipeline({next(iter(studio.catalog.styles)): 1.0})  # a broken pack is said now, not later
         watch_hub(studio.catalog)
+        if not gpu_decorator():  # a borrowed GPU is for those who asked for it
+            paint_ahead(studio, _examples())
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -114,12 +117,11 @@ def _left(studio: Studio, texts: gr.I18n) -> dict[str, object]:
             parts |= _photos(texts)
     strength = gr.Slider(0, 1, value=1, step=0.05, label=texts("strength"), elem_id="strength")
     with gr.Accordion(texts("more"), open=False, elem_id="more"):
-        more, part, canvas = _more(studio.catalog, texts)
-    mask = gr.Image(type="filepath", label="Mask", visible=False, elem_id="mask-file")
-    settings = [parts["styles"], strength, *more, mask]
+        more, drawing = _more(studio.catalog, texts)
+    settings = [parts["styles"], strength, *more, drawing.mask]
     button = gr.Button(texts("paint"), variant="primary", elem_id="paint")
     message = gr.HTML(html_template='<p role="status">{{value}}</p>', elem_id="message")
-    return parts | {"settings": settings, "part": part, "canvas": canvas, "button": button, "message": message}
+    return parts | {"settings": settings, "drawing": drawing, "button": button, "message": message}
 
 
 def _style_cards(catalog: Catalog, texts: gr.I18n) -> dict[str, object]:
@@ -142,7 +144,7 @@ def _photo(texts: gr.I18n) -> dict[str, object]:
         elem_id="photo",
     )
     if examples := _examples():
-        gr.Examples(examples, photo, label=texts("examples"))
+        gr.Examples([str(file) for file in examples], photo, label=texts("examples"))
     return {"photo": photo, "suits": gr.Button(texts("suits"), size="sm", elem_id="suits", interactive=False)}
 
 
@@ -156,7 +158,7 @@ def _photos(texts: gr.I18n) -> dict[str, object]:
     return {"photos": photos, "paint_all": button, "report": report, "zip": archive}
 
 
-def _more(catalog: Catalog, texts: gr.I18n) -> tuple[list[gr.components.Component], gr.Checkbox, gr.ImageEditor]:
+def _more(catalog: Catalog, texts: gr.I18n) -> tuple[list[gr.components.Component], Drawing]:
     brush = gr.Slider(0.7, 4, value=1, step=0.1, label=texts("brush"), elem_id="brush")
     colors = gr.Checkbox(label=texts("colors"), elem_id="colors")
     mixing: list[gr.components.Component] = []
@@ -168,19 +170,7 @@ def _more(catalog: Catalog, texts: gr.I18n) -> tuple[list[gr.components.Componen
             mixing.append(
                 gr.Slider(0, 1, value=0.5, step=0.05, label=texts("share"), min_width=140, elem_id=f"{name}-share")
             )
-    part = gr.Checkbox(label=texts("part"), elem_id="part")
-    canvas = gr.ImageEditor(
-        type="pil",
-        label=texts("draw"),
-        sources=(),
-        transforms=(),
-        brush=gr.Brush(colors=["#3a57a6"], color_mode="fixed"),
-        layers=gr.LayerOptions(allow_additional_layers=False),
-        visible=False,
-        interactive=True,
-        elem_id="canvas",
-    )
-    return [brush, colors, *mixing], part, canvas
+    return [brush, colors, *mixing], build_drawing(texts)
 
 
 def _right(texts: gr.I18n) -> dict[str, object]:
@@ -207,10 +197,9 @@ def _right(texts: gr.I18n) -> dict[str, object]:
     explain = gr.Checkbox(label=texts("explain"), elem_id="explain")
     reading = gr.HTML(elem_id="reading")
     # No "share": that button would send the picture away.
-    departs = gr.Image(
-        label=texts("departs"), interactive=False, visible=False, buttons=["fullscreen", "download"], elem_id="departs"
-    )
-    explained = {"explain": explain, "reading": reading, "departs": departs}
+    overlay = {"interactive": False, "visible": False, "buttons": ["fullscreen", "download"]}
+    overlays = [gr.Image(label=texts(name), elem_id=name, **overlay) for name in ("departs", "doubted")]
+    explained = {"explain": explain, "reading": reading, "overlays": overlays}
     with gr.Accordion(texts("program"), open=False, elem_id="program"):
         codes = [
             gr.Code(language=language, label=label, interactive=False, elem_id=f"code-{label.lower()}")
@@ -251,18 +240,17 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
     running.append(gr.on(turned, events.follow, **shown, api_visibility="private"))
     # Full sizes take seconds: they have a painter of their own, so that those who are still choosing need not wait.
     full = {"concurrency_id": "full-size", "concurrency_limit": limits.workers}
-    painted = {"inputs": [parts.photo, *parts.settings, parts.file_format], "preprocess": False, **full}
-    downloading = parts.download.click(
-        named(events.paint, "photo", *names, "file_format"),
-        **painted,
-        outputs=[parts.file, parts.message],
-        show_progress_on=parts.saving,
-        api_name="paint",
-    )
+    painted = [parts.photo, *parts.settings, parts.file_format]
+    taken = {"outputs": [parts.file, parts.message], "preprocess": False, "show_progress_on": parts.saving, **full}
+    named_paint = named(events.paint, "photo", *names, "file_format")
+    # The page sends the canvas itself: the mask made of it is one stroke behind until the server has answered.
+    drawn = [parts.photo, *parts.settings[:-1], parts.drawing.canvas, parts.file_format]
+    downloading = parts.download.click(events.take_home, drawn, **taken, api_visibility="private")
     downloading.success(None, parts.file, js=SAVE_FILE)
     several = gr.State()  # what is finished of several photos, until all are
     running += [
         downloading,
+        gr.on([], named_paint, painted, **taken, api_name="paint"),
         parts.paint_all.click(
             named(events.paint_all, "photos", *names, "file_format"),
             [parts.photos, *parts.settings, parts.file_format],
@@ -282,7 +270,7 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
         [parts.explain.change, parts.painting.change],
         events.explain,
         [parts.explain, parts.photo, *parts.settings],
-        [parts.reading, parts.departs],
+        [parts.reading, *parts.overlays],
         preprocess=False,
         show_progress="hidden",
         trigger_mode="always_last",
@@ -308,15 +296,6 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
     page.load(None, js=NAME_PICTURES)
     page.load(None, js=SAY_PLACES)
     parts.search.change(None, parts.search, js=FILTER_STYLES)
-    gr.on(
-        [parts.part.change, parts.photo.change],
-        events.canvas,
-        [parts.part, parts.photo],
-        [parts.canvas, parts.settings[-1]],
-        preprocess=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
     parts.photo.change(
         lambda photo: gr.Button(interactive=bool(photo)),
         parts.photo,
@@ -325,9 +304,7 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-    parts.canvas.input(
-        events.mask_of, parts.canvas, parts.settings[-1], show_progress="hidden", api_visibility="private"
-    )
+    connect_drawing(page, parts.photo, parts.drawing, events)
     current = [*parts.settings[:-1], parts.file_format]
     gr.on(
         [page.load, *(setting.change for setting in current)],
@@ -341,6 +318,6 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
     )
 
 
-def _examples() -> list[str]:
+def _examples() -> list[Path]:
     files = sorted(EXAMPLES.iterdir()) if EXAMPLES.is_dir() else []
-    return [str(file) for file in files if file.suffix.lower() in PICTURE_SUFFIXES]
+    return [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES]

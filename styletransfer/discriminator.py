@@ -1,4 +1,4 @@
-"""The network that exists only while training: is this patch painted, in this style?
+"""The network that a generator is trained against: is this patch painted, in this style?
 
 Patches (Isola 2017) at several scales (Wang 2018), one set of logits per style, and differentiable augmentation
 (Zhao 2020) without which a single painting is memorized in a few hundred steps.
@@ -8,25 +8,39 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as with_spectral_norm
 
 AUGMENTATION_NUMBERS = 8  # uniform random numbers that `augment` takes per picture
+# What a pack may ask for, so that a stranger's config builds nothing huge.
+DISCRIMINATOR_BOUNDS = {"channels": (4, 128), "resolutions": (1, 4)}
+UNDECIDED = {"least-squares": 0.5}  # form of the adversarial loss -> logit between "painted" and "not"; else 0
 
 
-class Discriminator(nn.Module):
+class Discriminator(ModelMixin, ConfigMixin):
     """Patch logits at several scales of a picture.
 
     Args:
         styles: how many styles; each has its own output channel.
         channels: width of the first layer; it doubles twice.
-        scales: how many resolutions look at the picture, each half of the one before.
+        resolutions: how many of them look at the picture, each half of the one before.
         spectral_norm: bound each layer's gain (Miyato 2018).
+        undecided: the logit that says neither "painted" nor "not"; its training decides which.
     """
 
-    def __init__(self, styles: int, channels: int = 32, scales: int = 2, spectral_norm: bool = False) -> None:
+    @register_to_config
+    def __init__(
+        self,
+        styles: int,
+        channels: int = 32,
+        resolutions: int = 2,
+        spectral_norm: bool = False,
+        undecided: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.scales = nn.ModuleList(_patch_network(styles, channels, spectral_norm) for _ in range(scales))
+        self.scales = nn.ModuleList(_patch_network(styles, channels, spectral_norm) for _ in range(resolutions))
 
     def forward(self, painting: Tensor, style_weights: Tensor) -> list[Tensor]:
         """(N, 3, H, W) in [-1, 1] and (N, S) -> one (N, 1, h, w) of logits per scale; large means "painted"."""
@@ -39,6 +53,12 @@ class Discriminator(nn.Module):
                 logits.append((per_style * style_weights.float()[:, :, None, None]).sum(dim=1, keepdim=True))
                 x = F.avg_pool2d(x, 2)
         return logits
+
+    def rows_per_style(self) -> list[str]:
+        """The tensors of `state_dict` whose first dimension counts styles: those of each scale's last layer."""
+        last = len(self.scales[0]) - 1
+        state = self.state_dict().items()
+        return [key for key, x in state if f".{last}." in key and x.shape[:1] == (self.config.styles,)]
 
 
 def _patch_network(styles: int, channels: int, spectral_norm: bool) -> nn.Sequential:

@@ -15,7 +15,7 @@ from styletransfer.cards import card_for_repo, pack_title, render_card
 from styletransfer.errors import InputError
 from styletransfer.folders import written_whole
 from styletransfer.hub_errors import patiently, told_plainly
-from styletransfer.pack_files import CARD, CONFIG, DISCOVERY_TAG, SAMPLES, is_style_table, max_bytes
+from styletransfer.pack_files import CARD, CONFIG, DISCOVERY_TAG, DISCRIMINATOR, SAMPLES, is_style_table, max_bytes
 from styletransfer.repos import (
     DEFAULT_REVISION,
     Repo,
@@ -101,9 +101,10 @@ def pull_pack(source: str, folder: str | Path, *, token: str | None = None) -> P
     if not place.parent.is_dir():
         raise InputError(f"There is no folder {place.parent} to put the pack into: make it first.")
     origin = fetch_pack(repo, token=token)
-    from styletransfer.packs import load_pack  # it brings torch
+    from styletransfer.packs import load_discriminator, load_pack  # they bring torch
 
     load_pack(origin)
+    load_discriminator(origin)
     try:
         with written_whole(place) as partial:
             for name, path in _pack_files(origin):
@@ -160,9 +161,10 @@ def search_packs(
 
 def _contents(folder: Path, repo_id: str) -> dict[str, bytes]:
     """File name in the repository -> what goes there; all read now, as training may replace the folder meanwhile."""
-    from styletransfer.packs import load_pack  # it brings torch
+    from styletransfer.packs import load_discriminator, load_pack  # they bring torch
 
     styles = load_pack(folder).styles
+    load_discriminator(folder)
     files = {name: path.read_bytes() for name, path in _pack_files(folder)}
     for name, content in files.items():
         if len(content) > max_bytes(name):
@@ -172,7 +174,7 @@ def _contents(folder: Path, repo_id: str) -> dict[str, bytes]:
 
 
 def _pack_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    for path in sorted([*folder.glob("*"), *folder.glob(f"{SAMPLES}/*")]):
+    for path in sorted([*folder.glob("*"), *folder.glob(f"{SAMPLES}/*"), *folder.glob(f"{DISCRIMINATOR}/*")]):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and max_bytes(name):
             yield name, path

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from styletransfer.config import TrainingConfig
-from styletransfer.discriminator import Discriminator
+from styletransfer.discriminator import UNDECIDED, Discriminator
 from styletransfer.generator import STRIDE, Generator
 from styletransfer.patch_head import PatchHead
 
@@ -51,7 +51,11 @@ def has_head(config: TrainingConfig) -> bool:
 def build_networks(config: TrainingConfig) -> Networks:
     """Untrained networks for the losses that the config gives a weight."""
     sizes = {"channels": config.channels, "blocks": config.blocks}
-    judge = {"channels": config.discriminator_channels, "scales": config.discriminator_scales}
+    judge = {
+        "channels": config.discriminator_channels,
+        "resolutions": config.discriminator_scales,
+        "undecided": UNDECIDED.get(config.adversarial, 0.0),
+    }
     networks = Networks(
         Generator(styles=config.style_titles, **sizes),
         Discriminator(len(config.style_sources), **judge, spectral_norm=config.spectral_norm),

@@ -10,6 +10,7 @@ RECIPE = "training_config.json"
 RUN = "training_run.json"
 EVALUATION = "evaluation.json"
 SAMPLES = "samples"
+DISCRIMINATOR = "discriminator"  # a folder: the network that the generator was trained against, where a pack carries it
 PHOTO = "_photo"  # among the samples the photo they were painted from; no style can be called so
 DISCOVERY_TAG = "styletransfer-pack"
 
@@ -17,6 +18,7 @@ DISCOVERY_TAG = "styletransfer-pack"
 MAX_STYLES = 256
 MAX_TITLE = 200  # characters
 MAX_BYTES = {CONFIG: 256 << 10, WEIGHTS: 64 << 20, **dict.fromkeys((CARD, RECIPE, RUN, EVALUATION), 1 << 20)}
+MAX_BYTES |= {f"{DISCRIMINATOR}/{CONFIG}": 64 << 10, f"{DISCRIMINATOR}/{WEIGHTS}": 64 << 20}
 MAX_SAMPLE_BYTES = 2 << 20
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")  # reading one can run code: none is ever opened
 

@@ -1,6 +1,8 @@
 """The style pack: a folder that is written whole, read strictly, and described by its card."""
 
+import copy
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +12,13 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 
 from styletransfer.cards import write_card
+from styletransfer.discriminator import DISCRIMINATOR_BOUNDS, Discriminator
 from styletransfer.errors import InputError
 from styletransfer.folders import why_unwritten, written_whole
 from styletransfer.generator import BOUNDS, Generator
 from styletransfer.pack_files import (
     CONFIG,
+    DISCRIMINATOR,
     MAX_BYTES,
     MAX_STYLES,
     PICKLES,
@@ -43,6 +47,31 @@ def load_pack(folder: str | Path) -> Generator:
     return generator.eval().requires_grad_(False)
 
 
+def load_discriminator(folder: str | Path) -> Discriminator | None:
+    """The discriminator that a pack carries, in float32, for use; None where it carries none.
+
+    Nothing but the page's explanation and fine-tuning needs it.
+
+    Raises:
+        InputError: as `load_pack`; or it knows another number of styles than the pack.
+    """
+    folder = _existing(folder)
+    place = folder / DISCRIMINATOR
+    if not place.is_dir():
+        return None
+    styles, config = len(pack_styles(folder)), _read_json(place)
+    if config.get("_class_name") != Discriminator.__name__ or config.get("styles") != styles:
+        raise InputError(f"{place} is no discriminator of {styles} styles: the two belong to different packs.")
+    _check_bounds(place, config, DISCRIMINATOR_BOUNDS)
+    undecided = config.get("undecided")
+    if not (type(config.get("spectral_norm")) is bool and type(undecided) in (int, float) and math.isfinite(undecided)):
+        raise InputError(f"The {CONFIG} of {place} must say whether spectral_norm is on, and a number of undecided.")
+    names = (*DISCRIMINATOR_BOUNDS, "styles", "spectral_norm", "undecided")
+    discriminator = Discriminator(**{name: config[name] for name in names})
+    _load_weights(place, discriminator)
+    return discriminator.eval().requires_grad_(False)
+
+
 def pack_styles(folder: str | Path) -> dict[str, str]:
     """Name -> title of a pack's styles in its order, read without its weights; raises InputError as `load_pack`."""
     return dict(_read_config(_existing(folder))["styles"])
@@ -61,6 +90,7 @@ def save_pack(
     samples: Mapping[str, Image.Image],
     recipe: Mapping[str, Any],
     run: Mapping[str, Any] | None = None,
+    discriminator: Discriminator | None = None,
 ) -> None:
     """Write a pack whole or not at all; a pack of that name is replaced.
 
@@ -71,6 +101,8 @@ def save_pack(
         recipe: the settings of the training run.
         run: what its card tells of the run beside the versions of libraries, name -> text ("hardware", "training
             time"); and under "datasets" the list of the Hub datasets it learned from, as `org/name`.
+        discriminator: what the generator was trained against, to be carried in half precision, as 16 bits of each
+            weight are enough for what it is used for.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written.
@@ -84,9 +116,19 @@ def save_pack(
             for name, told in ((RECIPE, recipe), (RUN, {**versions(), **(run or {})})):
                 (partial / name).write_text(json.dumps(dict(told), indent=2) + "\n", encoding="utf-8")
             shutil.copymode(partial / RECIPE, partial / WEIGHTS)  # safetensors hides what it writes from other users
+            if discriminator is not None:
+                _save_discriminator(partial, discriminator)
             write_card(partial)
     except (OSError, SafetensorError) as error:
         raise InputError(f"The pack {folder} cannot be written: {why_unwritten(error)}.") from error
+
+
+def _save_discriminator(pack: Path, discriminator: Discriminator) -> None:
+    place = pack / DISCRIMINATOR
+    place.mkdir()
+    copy.deepcopy(discriminator).cpu().half().save_pretrained(place, safe_serialization=True)
+    for path in (place / CONFIG, place / WEIGHTS):
+        shutil.copymode(pack / RECIPE, path)
 
 
 def _existing(folder: str | Path) -> Path:
@@ -97,6 +139,17 @@ def _existing(folder: str | Path) -> Path:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
+    config = _read_json(folder)
+    if config.get("_class_name") != Generator.__name__:
+        raise InputError(f"{folder} is no style pack: its {CONFIG} does not describe a {Generator.__name__}.")
+    _check_bounds(folder, config, BOUNDS)
+    styles = config.get("styles")
+    if not is_style_table(styles):
+        raise InputError(f"The pack {folder} must list 1 to {MAX_STYLES} styles as name and title, both texts.")
+    return {"styles": styles, **{name: config[name] for name in BOUNDS}}
+
+
+def _read_json(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise InputError(f"{folder} is no style pack: it has no {CONFIG}.")
@@ -106,18 +159,16 @@ def _read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"The {CONFIG} of {folder} cannot be read: {error}.") from error
-    if not isinstance(config, dict) or config.get("_class_name") != Generator.__name__:
-        raise InputError(f"{folder} is no style pack: its {CONFIG} does not describe a {Generator.__name__}.")
-    for name, (least, most) in BOUNDS.items():
+    return config if isinstance(config, dict) else {}
+
+
+def _check_bounds(folder: Path, config: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]]) -> None:
+    for name, (least, most) in bounds.items():
         if type(config.get(name)) is not int or not least <= config[name] <= most:
             raise InputError(f"The pack {folder} has {name} = {config.get(name)!r}: it must be {least} to {most}.")
-    styles = config.get("styles")
-    if not is_style_table(styles):
-        raise InputError(f"The pack {folder} must list 1 to {MAX_STYLES} styles as name and title, both texts.")
-    return {"styles": styles, **{name: config[name] for name in BOUNDS}}
 
 
-def _load_weights(folder: Path, generator: Generator) -> None:
+def _load_weights(folder: Path, network: Generator | Discriminator) -> None:
     path = folder / WEIGHTS
     if not path.is_file():
         pickles = [file.name for file in folder.iterdir() if file.suffix in PICKLES]
@@ -128,7 +179,7 @@ def _load_weights(folder: Path, generator: Generator) -> None:
         raise InputError(f"The pack {folder} has no weights: {WEIGHTS} is missing.")
     if path.stat().st_size > MAX_BYTES[WEIGHTS]:
         raise InputError(f"The weights of {folder} are larger than {MAX_BYTES[WEIGHTS] >> 20} MB: no pack needs that.")
-    expected = {name: tensor.shape for name, tensor in generator.state_dict().items()}
+    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
     try:
         with safe_open(path, framework="pt") as file:
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
@@ -144,4 +195,4 @@ def _load_weights(folder: Path, generator: Generator) -> None:
         )
     if not all(tensor.isfinite().all() for tensor in stored.values()):
         raise InputError(f"The weights of {folder} hold numbers that are not finite: train the pack again.")
-    generator.load_state_dict(stored)
+    network.load_state_dict(stored)

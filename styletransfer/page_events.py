@@ -3,9 +3,9 @@
 import functools
 import inspect
 import math
-import tempfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,12 @@ from styletransfer.errors import InputError
 from styletransfer.images import load_picture
 from styletransfer.packs import SHIPPED_PACK
 from styletransfer.page_calls import curl_call, python_call, shell_call
+from styletransfer.page_files import archive_of, drawn_mask, new_folder, save_preview, uploaded
 from styletransfer.page_look import card_pictures
 from styletransfer.page_says import about, reading_text, report, sentence, told
 from styletransfer.page_waiting import passing, shown_steps, unchanged
 from styletransfer.speech import finished, say, told_in_language
-from styletransfer.studio import Studio, Turn, zip_files
-
-PREVIEW_QUALITY = 92  # of the JPEG shown on the page; what is taken home is painted anew
+from styletransfer.studio import Studio, Turn
 
 NO_STYLE = ("–", "")
 MANY = 6  # styles, from which on a field to search them is worth its place
@@ -66,12 +65,16 @@ class Events:
         try:
             file = uploaded(photo)
             *settings, file_format = settings
-            turn = turn_of(*settings)
-            painting = self.studio.paint(file, turn, new_folder(), file_format)
-            painted = yield from shown_steps(painting, 2, say("Painting"))
-            with Image.open(painted) as image:
-                size = image.size
-            yield str(painted), about(self._titles(turn), size)
+            yield from self._paint(file, turn_of(*settings), file_format)
+        except InputError as error:
+            raise told(error) from error
+
+    def take_home(self, photo: File | None, *settings: Any) -> Iterator[Any]:
+        """As `paint`, with the canvas as it is at this moment in place of a mask."""
+        try:
+            file = uploaded(photo)
+            *settings, canvas, file_format = settings
+            yield from self._paint(file, replace(turn_of(*settings), mask=drawn_mask(canvas)), file_format)
         except InputError as error:
             raise told(error) from error
 
@@ -105,17 +108,22 @@ class Events:
         ending = say("Cancelled: {painted} of {photos} photos are painted.", painted=len(painted), photos=photos)
         return passing(ending), archive_of(painted), report([*lines, ending]), None
 
-    def explain(self, wanted: bool, photo: File | None, *settings: Any) -> tuple[str, Any]:
-        """Three numbers about the painting on the screen, and where it departs most from the photo, if wanted."""
+    def explain(self, wanted: bool, photo: File | None, *settings: Any) -> tuple[str, Any, Any]:
+        """Three numbers about the painting on the screen, where it departs most, and where it is doubted, if wanted."""
+        nothing = "", *(gr.Image(value=None, visible=False) for _ in range(2))
         if not wanted or not photo:
-            return "", gr.Image(value=None, visible=False)
+            return nothing
         try:
             file, turn = uploaded(photo), turn_of(*settings)
-            reading, picture = self.studio.explain(file, turn)
+            explained = self.studio.explain(file, turn)
         except InputError:  # it has been said beside the photo
-            return "", gr.Image(value=None, visible=False)
-        shown = save_preview(picture, f"{file.stem[:60]}-departures")
-        return reading_text(reading), gr.Image(value=shown, visible=True)
+            return nothing
+        pictures = {"departures": explained.departs, "doubts": explained.doubted}
+        overlays = (
+            gr.Image(value=picture and save_preview(picture, f"{file.stem[:60]}-{name}"), visible=picture is not None)
+            for name, picture in pictures.items()
+        )
+        return reading_text(explained.reading), *overlays
 
     def every_style(self, photo: File | None) -> Iterator[Any]:
         """Put the visitor's own photo on the style cards, painted small in each of them."""
@@ -146,13 +154,10 @@ class Events:
         search = gr.Textbox(visible=len(offered) > MANY)
         return gr.Radio(choices=offered), card_pictures(catalog.styles), search, second, third, notes, version
 
-    def mask_of(self, drawn: dict[str, Any] | None) -> str | None:
-        """What was drawn over the photo as the file of a mask, white where there is paint; None for nothing drawn."""
-        alphas = [layer.getchannel("A") for layer in (drawn or {}).get("layers") or [] if layer.mode == "RGBA"]
-        mask = Image.new("L", alphas[0].size) if alphas else None
-        for alpha in alphas:
-            mask.paste(255, mask=alpha.point(lambda level: 255 * (level > 127)))
-        if mask is None or mask.getextrema()[1] == 0:
+    def mask_of(self, canvas: dict[str, Any] | None) -> str | None:
+        """What was drawn over the photo as the file of a mask; None for nothing drawn."""
+        mask = drawn_mask(canvas)
+        if mask is None:
             return None
         file = new_folder() / "mask.png"
         mask.save(file)
@@ -203,6 +208,13 @@ class Events:
         while len(self._photos) > KEPT_PHOTOS:
             self._photos.popitem(last=False)
         return shown
+
+    def _paint(self, file: Path, turn: Turn, file_format: str) -> Iterator[Any]:
+        painting = self.studio.paint(file, turn, new_folder(), file_format)
+        painted = yield from shown_steps(painting, 2, say("Painting"))
+        with Image.open(painted) as image:
+            size = image.size
+        yield str(painted), about(self._titles(turn), size)
 
     def _titles(self, turn: Turn) -> str:
         return " + ".join(self.studio.catalog.styles[key].title for key in turn.mix)
@@ -273,40 +285,3 @@ def number(value: Any, name: str) -> float:
     if isinstance(value, int | float) and math.isfinite(value):
         return float(value)
     raise InputError(f"The {name} is {str(value)[:40]!r}: give a number.")
-
-
-def uploaded(photo: Mapping[str, Any] | None, what: str = "photo") -> Path:
-    """The file of a photo. A request could name any file of this machine: only what was uploaded is opened."""
-    if not isinstance(photo, Mapping) or not isinstance(photo.get("path"), str):
-        raise InputError(f"There is no {what} yet: add one first.")
-    file = Path(photo["path"]).resolve()
-    if not (file.is_file() and file.is_relative_to(files_folder())):
-        raise InputError(f"The {what} is no longer here: add it again.")
-    return file
-
-
-def files_folder() -> Path:
-    """Where Gradio keeps uploads, serves files from, and cleans up."""
-    return Path(gr.utils.get_upload_folder()).resolve()
-
-
-def new_folder() -> Path:
-    """A folder of its own for what one event makes."""
-    files_folder().mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=files_folder()))
-
-
-def archive_of(painted: list[str]) -> str | None:
-    """The zip of several paintings; None where there are none."""
-    return str(zip_files([Path(file) for file in painted], new_folder() / "paintings.zip")) if painted else None
-
-
-def save_preview(image: Image.Image, name: str) -> str:
-    """A picture for the screen, quick to write and to send: JPEG, or PNG where there is transparency."""
-    if image.mode == "RGBA":
-        file = new_folder() / f"{name}.png"
-        image.save(file, compress_level=1)
-    else:
-        file = new_folder() / f"{name}.jpg"
-        image.save(file, quality=PREVIEW_QUALITY, subsampling=0)
-    return str(file)

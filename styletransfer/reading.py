@@ -1,4 +1,4 @@
-"""What a painting did to its photo: three plain numbers, and a picture of where it departs most.
+"""What a painting did to its photo: three plain numbers, where it departs most, and where it is still taken for one.
 
 No pretrained network is needed; all is measured on the very pictures given. Pictures are "RGB" images of one size.
 """
@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from styletransfer.discriminator import Discriminator
 from styletransfer.images import picture_to_tensor
 from styletransfer.lab import rgb_to_lab
 from styletransfer.metrics import (
@@ -23,8 +24,10 @@ from styletransfer.metrics import (
 )
 
 LEAST_SIDE = PATCH_SIDE * 2 ** (PATCH_OCTAVES - 1)  # pixels: the coarsest octave has to hold one patch
+LEAST_PATCH = 16  # pixels, at the coarsest scale of a discriminator
 AREA = 9  # pixels: the eye compares areas, not single pixels
 INK = np.array([226, 88, 34], dtype=np.float32)  # of the overlay
+LEAST_DOUBT = 0.1  # as a logit: a discriminator that doubts by less is as good as undecided
 GRAY_SHARE = 0.6  # of the contrast of the painting below it
 
 
@@ -69,7 +72,35 @@ def departures(photo: Image.Image, painting: Image.Image) -> Image.Image:
     before, after = (rgb_to_lab(_areas(picture_to_tensor(picture))) for picture in (photo, painting))
     distance = (before - after).norm(dim=1)[0]
     more = (distance - distance.median()).clamp(min=0)
-    share = (more / more.max().clamp(min=1.0)).numpy()[..., None]  # 1 is just seen: less is no departure
+    return _inked(painting, more / more.max().clamp(min=1.0))  # 1 is just seen: less is no departure
+
+
+@torch.inference_mode()
+def doubts(painting: Image.Image, discriminator: Discriminator, style_weights: Tensor) -> Image.Image | None:
+    """The painting in gray, red where the discriminator takes it for no painting: its logits, over the strongest.
+
+    A discriminator that is convinced everywhere leaves no red.
+
+    Args:
+        painting: as it is shown.
+        discriminator: of the pack that painted it.
+        style_weights: (1, S), the mix it was painted in.
+
+    Returns:
+        None for a painting too small for the discriminator's coarsest look.
+    """
+    if min(painting.size) < LEAST_PATCH << (discriminator.config.resolutions - 1):
+        return None
+    size = painting.height, painting.width
+    logits = discriminator(picture_to_tensor(painting), style_weights)
+    maps = [F.interpolate(x, size, mode="bilinear", align_corners=False) for x in logits]
+    doubt = (discriminator.config.undecided - torch.stack(maps).mean(dim=0)[0, 0]).clamp(min=0)
+    return _inked(painting, doubt / doubt.max().clamp(min=LEAST_DOUBT))
+
+
+def _inked(painting: Image.Image, share: Tensor) -> Image.Image:
+    """The painting in gray, with so much (H, W) ink."""
+    share = share.numpy()[..., None]
     gray = np.asarray(painting.convert("L"), dtype=np.float32)[..., None] * GRAY_SHARE + 255 * (1 - GRAY_SHARE)
     return Image.fromarray((gray + share * (INK - gray)).round().clip(0, 255).astype(np.uint8))
 

@@ -40,6 +40,7 @@ class Session:
         self._paintings: WeakKeyDictionary[StyleTransferPipeline, OrderedDict[object, Image.Image]] = (
             WeakKeyDictionary()
         )
+        self._ahead: WeakKeyDictionary[StyleTransferPipeline, dict[str, Image.Image]] = WeakKeyDictionary()
         self._masks: OrderedDict[bytes, Image.Image] = OrderedDict()
 
     def render(
@@ -62,10 +63,20 @@ class Session:
         finished = finish(self.picture.rgb, painting, strength=strength, keep_colors=keep_colors, mask=soft)
         return Picture(finished, self.picture.alpha).compose()
 
+    def paint_ahead(self, pipeline: StyleTransferPipeline, style: str) -> None:
+        """Make the painting in one style and keep it for as long as the pipeline is there."""
+        with self._lock:
+            made = self._ahead.setdefault(pipeline, {})
+            if style not in made:
+                made[style] = pipeline.paint(self.picture.rgb, style)
+
     def _painting(
         self, pipeline: StyleTransferPipeline, style: str | Mapping[str, float], brush_size: float
     ) -> Image.Image:
         mix = ((style, 1.0),) if isinstance(style, str) else tuple(sorted(style.items()))
+        ahead = self._ahead.get(pipeline, {}).get(mix[0][0])
+        if ahead is not None and len(mix) == 1 and brush_size == 1:
+            return ahead
         made = self._paintings.setdefault(pipeline, OrderedDict())
         if (mix, brush_size) not in made:
             made[mix, brush_size] = pipeline.paint(self.picture.rgb, style, brush_size=brush_size)

@@ -1,21 +1,28 @@
 """What the page does, without the page: photos of many visitors, turned at screen size and painted at full size."""
 
+import hashlib
+import logging
 import threading
+import time
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from PIL import Image
 
 import styletransfer
 from styletransfer.catalog import Catalog
+from styletransfer.discriminator import Discriminator
 from styletransfer.errors import InputError
 from styletransfer.images import Picture, load_picture
 from styletransfer.limits import Limits
+from styletransfer.packs import load_discriminator
 from styletransfer.pipeline import StyleTransferPipeline, relative_brush
-from styletransfer.reading import Reading, departures, read
+from styletransfer.reading import Reading, departures, doubts, read
 from styletransfer.results import mask_to_text, result_name, save_result
 from styletransfer.session import SCREEN_SIDE, Session
 from styletransfer.steps import Steps, stretched
@@ -24,6 +31,8 @@ KEPT_SESSIONS = 24  # photos in memory at screen size, at most some 10 MB each
 SMALL_SIDE = 176  # pixels of a preview in every style
 BEFORE_SAVING = 0.8  # of the time that a file takes: compressing PNG takes its share
 FORMATS = {"PNG": ".png", "JPEG": ".jpg"}
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,15 @@ class Shown:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Explained:
+    """What a painting did to its photo."""
+
+    reading: Reading
+    departs: Image.Image  # red where it departs most
+    doubted: Image.Image | None  # red where the pack's discriminator still sees a photo; None where it carries none
+
+
 class Studio:
     """Sessions by photo, over a catalog; safe to use from any thread. Its calls raise InputError for bad input."""
 
@@ -56,19 +74,25 @@ class Studio:
         self.limits = limits
         self._lock = threading.Lock()
         self._sessions: OrderedDict[Path, Session] = OrderedDict()
+        self._ahead: dict[bytes, Session] = {}  # by content: what visitors bring is a copy
+        self._ahead_sizes: set[int] = set()  # of those files, in bytes
+        self._judges: WeakKeyDictionary[StyleTransferPipeline, Discriminator | None] = WeakKeyDictionary()
+        self._painting = 0  # visitors, at this moment
+        self._last_visit = time.monotonic()
 
     def show(self, photo: Path, turn: Turn) -> Shown:
         """The photo and its painting at screen size. The file's name has to stand for its content."""
         pipeline, mix = self.catalog.pipeline(turn.mix)
         session = self._session(photo)
-        after = session.render(
-            pipeline,
-            mix,
-            strength=turn.strength,
-            brush_size=turn.brush_size,
-            keep_colors=turn.keep_colors,
-            mask=turn.mask,
-        )
+        with self._visit():
+            after = session.render(
+                pipeline,
+                mix,
+                strength=turn.strength,
+                brush_size=turn.brush_size,
+                keep_colors=turn.keep_colors,
+                mask=turn.mask,
+            )
         title = " + ".join(pipeline.styles[name] for name in mix)
         return Shown(session.picture.compose(), after, title, session.full_size, session.notes)
 
@@ -82,7 +106,8 @@ class Studio:
         painting = pipeline.steps(
             picture, mix, strength=turn.strength, brush_size=brush, keep_colors=turn.keep_colors, mask=turn.mask
         )
-        image = yield from stretched(painting, 0, BEFORE_SAVING)
+        with self._visit():
+            image = yield from stretched(painting, 0, BEFORE_SAVING)
         file = _unused(folder / result_name(photo.name, mix, FORMATS[file_format]))
         save_result(image, file, self._settings(photo, turn, mix, brush))
         yield 1.0
@@ -101,11 +126,40 @@ class Studio:
             except InputError as error:
                 yield error
 
-    def explain(self, photo: Path, turn: Turn) -> tuple[Reading, Image.Image]:
-        """What the painting did to the photo, at screen size: its numbers, and where it departs most."""
+    def paint_ahead(self, photo: Path, style: str) -> None:
+        """Keep the painting of a photo in one style (key), for whoever brings a file of the same content."""
+        digest = _digest(photo)
+        session = self._ahead.get(digest) or Session(self._load(photo))
+        pipeline, mix = self.catalog.pipeline({style: 1.0})
+        session.paint_ahead(pipeline, next(iter(mix)))
+        self._ahead[digest] = session
+        self._ahead_sizes.add(photo.stat().st_size)
+
+    @property
+    def quiet_seconds(self) -> float:
+        """For how long nobody has painted."""
+        return 0.0 if self._painting else time.monotonic() - self._last_visit
+
+    @contextmanager
+    def _visit(self) -> Iterator[None]:
+        with self._lock:
+            self._painting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._painting -= 1
+                self._last_visit = time.monotonic()
+
+    def explain(self, photo: Path, turn: Turn) -> Explained:
+        """What the painting did to the photo, at screen size."""
         before, after = self._session(photo).picture.rgb, self.show(photo, turn).after.convert("RGB")
+        pipeline, mix = self.catalog.pipeline(turn.mix)
+        judge = self._judge(pipeline)
+        doubted = judge and doubts(after, judge, pipeline.generator.style_weights(mix))
         sample = self.catalog.card(max(turn.mix, key=turn.mix.__getitem__)).sample
-        return read(before, after, load_picture(sample).rgb if sample else None), departures(before, after)
+        reading = read(before, after, load_picture(sample).rgb if sample else None)
+        return Explained(reading, departures(before, after), doubted)
 
     def screen_photo(self, photo: Path) -> Image.Image:
         """The photo itself at screen size."""
@@ -119,13 +173,26 @@ class Studio:
         previews, keys = {}, self.catalog.at_hand()
         for key in keys:
             pipeline, mix = self.catalog.pipeline({key: 1.0})
-            previews[key] = _small(pipeline, small, next(iter(mix)))
+            with self._visit():
+                previews[key] = _small(pipeline, small, next(iter(mix)))
             yield len(previews) / len(keys)
         return previews
+
+    def _judge(self, pipeline: StyleTransferPipeline) -> Discriminator | None:
+        """The discriminator that the pipeline's pack carries, if it does; one that cannot be read is none."""
+        if pipeline not in self._judges:
+            try:
+                self._judges[pipeline] = load_discriminator(pipeline.folder) if pipeline.folder else None
+            except InputError as error:
+                _log.warning("%s", error)
+                self._judges[pipeline] = None
+        return self._judges[pipeline]
 
     def _session(self, photo: Path) -> Session:
         with self._lock:
             session = self._sessions.get(photo)
+        if session is None and photo.stat().st_size in self._ahead_sizes:
+            session = self._ahead.get(_digest(photo))
         if session is None:  # two visitors may open one photo at the same time: the same work twice, nothing worse
             picture = self._load(photo)
             session = Session(picture)
@@ -171,6 +238,10 @@ def zip_files(files: Sequence[Path], target: Path) -> Path:
 
 def _small(pipeline: StyleTransferPipeline, small: Image.Image, style: str) -> Image.Image:
     return pipeline.paint(small, style) if min(small.size) >= 16 else small
+
+
+def _digest(file: Path) -> bytes:
+    return hashlib.sha256(file.read_bytes()).digest()
 
 
 def _unused(file: Path) -> Path:

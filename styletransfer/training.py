@@ -21,7 +21,7 @@ from styletransfer.config import TrainingConfig, config_to_dict, parse_config
 from styletransfer.data import Batch, load_paintings
 from styletransfer.errors import InputError, StreamError, TrainingError
 from styletransfer.generator import Generator
-from styletransfer.networks import build_networks
+from styletransfer.networks import Networks, build_networks
 from styletransfer.objective import (
     Scene,
     as_photos,
@@ -30,7 +30,7 @@ from styletransfer.objective import (
     generator_terms,
     play,
 )
-from styletransfer.packs import load_pack
+from styletransfer.packs import load_discriminator, load_pack
 from styletransfer.picture_pool import SlotPools, load_pools, save_pools
 from styletransfer.provenance import run_facts
 from styletransfer.publishing import Publisher, fetch_checkpoint, open_publisher
@@ -49,6 +49,7 @@ from styletransfer.training_setup import (
     how_to_resume,
     hub_datasets,
     initialize,
+    initialize_discriminator,
     or_monet,
     required,
 )
@@ -95,7 +96,7 @@ class Trainer:
         config, accelerator = self.config, self.accelerator
         networks = build_networks(config)
         if config.initialize_from:
-            initialize(networks.generator, load_pack(resolve_pack(config.initialize_from)))
+            self._initialize(networks, resolve_pack(config.initialize_from))
         optimizers = [
             adam(networks.players, config.learning_rate),
             adam(networks.judges, config.discriminator_learning_rate),
@@ -110,6 +111,12 @@ class Trainer:
         self.updates = Updates(accelerator, sides, config.max_gradient_norm)
         self.ema.to(accelerator.device)
         accelerator.register_for_checkpointing(*self.schedulers, self.ema)
+
+    def _initialize(self, networks: Networks, pack: Path) -> None:
+        trained, judge = load_pack(pack), load_discriminator(pack)
+        initialize(networks.generator, trained)
+        if judge and not initialize_discriminator(networks.discriminator, judge, self.config.style_titles, trained):
+            tqdm.write("The discriminator starts anew: --initialize-from has one of another size.")
 
     def _build_pools(self) -> None:
         """The pictures that discriminators see again; each process keeps its own in the checkpoint."""
@@ -314,7 +321,8 @@ class Trainer:
         """What a pack's card tells of its training."""
         datasets, processes = hub_datasets(self.config), self.accelerator.num_processes
         run = run_facts(self.accelerator.device, processes=processes, seconds=self.clock.seconds, datasets=datasets)
-        return {"recipe": config_to_dict(self.config), "run": run}
+        judge = self.bare.discriminator if self.config.pack_discriminator else None
+        return {"recipe": config_to_dict(self.config), "run": run, "discriminator": judge}
 
     def _averaged(self) -> Generator:
         bare = self.bare.generator

@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from styletransfer.checkpoints import list_checkpoints
 from styletransfer.config import TrainingConfig, pairs
+from styletransfer.discriminator import DISCRIMINATOR_BOUNDS, Discriminator
 from styletransfer.errors import InputError
 from styletransfer.generator import Generator
 from styletransfer.pack_files import MAX_TITLE, is_style_name, is_title
@@ -206,3 +207,26 @@ def initialize(generator: Generator, trained: Generator) -> None:
             mean = value.mean(dim=0)
             state[key] = torch.stack([value[rows[name]] if name in rows else mean for name in generator.styles])
     generator.load_state_dict(state)
+
+
+def initialize_discriminator(
+    discriminator: Discriminator, trained: Discriminator, styles: Iterable[str], pack: Generator
+) -> bool:
+    """Start from a trained discriminator, as `initialize`; False, with nothing changed, where its sizes differ.
+
+    Args:
+        discriminator: it will judge `styles`, in that order.
+        trained: of `pack`, whose styles it judges.
+        styles: by name.
+        pack: the generator it was trained with.
+    """
+    sizes = (*DISCRIMINATOR_BOUNDS, "spectral_norm", "undecided")
+    if any(discriminator.config[name] != trained.config[name] for name in sizes):
+        return False
+    rows = {name: row for row, name in enumerate(pack.styles)}
+    state = trained.state_dict()
+    for key in trained.rows_per_style():
+        value, mean = state[key], state[key].mean(dim=0)
+        state[key] = torch.stack([value[rows[name]] if name in rows else mean for name in styles])
+    discriminator.load_state_dict(state)
+    return True

@@ -82,13 +82,13 @@ class Watch:
             _warn(self.detectors.samples(step, style, seen))
         self.best.offer(step, score(self._yardstick, photos, list(tensors.values())), averaged().parameters())
 
-    def save_pack(self, folder: Path, average: Callable[[], Generator], **told: Mapping[str, Any]) -> None:
+    def save_pack(self, folder: Path, average: Callable[[], Generator], **told: Any) -> None:
         """Write an average as a pack, with samples of the first photo; `told` as for `packs.save_pack`."""
         # Asked for twice: a pipeline rounds the weights that it paints with.
         samples = pack_samples(StyleTransferPipeline(average(), device=self.device), self.photos[0])
         save_pack(folder, average(), samples=samples, **told)
 
-    def save_best(self, folder: Path, step: int, averaged: Callable[[], Generator], **told: Mapping[str, Any]) -> None:
+    def save_best(self, folder: Path, step: int, averaged: Callable[[], Generator], **told: Any) -> None:
         """Write the best average as a pack where the last, of `step`, is not the best; `told` as for `save_pack`."""
         if self.best.step in (0, step):
             if folder.exists():  # of an earlier end of this run

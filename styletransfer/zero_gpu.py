@@ -11,7 +11,8 @@ from typing import Any
 
 from styletransfer.speech import speaking, visitors_language
 
-PAINTING = ("follow", "preview", "paint", "paint_all", "every_style", "explain")  # events that run a network
+# The events that run a network.
+PAINTING = ("follow", "preview", "paint", "take_home", "paint_all", "every_style", "explain")
 
 
 @functools.cache

@@ -1,8 +1,10 @@
-"""Small generators whose styles differ, although nothing was trained."""
+"""Small networks whose styles differ, although nothing was trained."""
 
 import torch
 
+from styletransfer.discriminator import Discriminator
 from styletransfer.generator import Generator
+from styletransfer.pack_files import DISCRIMINATOR
 
 
 def random_generator(styles, channels=16, blocks=2, seed=0):
@@ -16,3 +18,15 @@ def random_generator(styles, channels=16, blocks=2, seed=0):
             elif name.endswith("shift"):
                 values.normal_(0, 0.5)
     return generator.eval()
+
+
+def random_discriminator(styles=2, seed=0, **sizes):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Discriminator(styles, **{"channels": 4, "resolutions": 1, **sizes})
+
+
+def add_discriminator(pack, styles=2, **sizes):
+    """Let a pack carry one; returns its folder."""
+    random_discriminator(styles, **sizes).save_pretrained(pack / DISCRIMINATOR)
+    return pack / DISCRIMINATOR

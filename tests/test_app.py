@@ -25,7 +25,7 @@ from styletransfer.generator import Generator
 from styletransfer.page_calls import curl_call
 from styletransfer.page_events import SETTING_NAMES
 from styletransfer.pipeline import StyleTransferPipeline
-from styletransfer.results import read_settings
+from styletransfer.results import mask_from_text, read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM_FLAGS = [
@@ -302,7 +302,8 @@ def test_two_styles_are_mixed(page, photo_file, pipeline):
     assert_alike(painting, pixels(pipeline(photo_file, {"red": 1, "blue": 0.5})))
 
 
-def test_only_what_is_drawn_over_is_painted(page, tmp_path, photo):
+@pytest.mark.slow
+def test_only_what_is_drawn_over_is_painted_the_last_stroke_included(page, tmp_path, photo, pipeline):
     photo.resize((400, 320)).save(tmp_path / "photo.png")
     add(page, tmp_path / "photo.png")
     says(page, re.compile("^Red, 400 × 320 pixels. About this photo: it is blurred"))
@@ -311,27 +312,36 @@ def test_only_what_is_drawn_over_is_painted(page, tmp_path, photo):
     canvas = page.locator("#canvas canvas").first
     expect(page.locator("#canvas").get_by_label("Brush").first).to_be_visible()
     canvas.scroll_into_view_if_needed()
+    page.wait_for_timeout(2000)  # the canvas says nothing when it is ready to be drawn on
     with page.expect_request(asks_with_mask):
-        draw(page, canvas)
-    painting, original = download(page)[1], pixels(tmp_path / "photo.png")
+        draw(page, canvas, y=0)
+    with page.expect_download() as waiting:
+        draw(page, canvas, y=70)
+        page.locator("#download").click()  # at once: the server has not seen this stroke
+    file = Path(waiting.value.path())
+    mask = mask_from_text(read_settings(file)["mask"])
+    drawn = np.asarray(mask) > 127
+    assert np.count_nonzero(np.diff(drawn[:, 200].astype(int)) == 1) == 2  # from top to bottom, two strokes are met
+    assert not drawn[:, :80].any() and not drawn[:60].any()
+    painting, original = pixels(file), pixels(tmp_path / "photo.png")
+    assert_alike(painting, pixels(pipeline(tmp_path / "photo.png", "red", mask=mask)))
     changed = np.abs(painting - original).max(axis=-1) > 0
-    assert not changed[:, :80].any() and not changed[:60].any()  # far from the stroke: bit for bit
+    assert not changed[:, :80].any() and not changed[:60].any()  # far from the strokes: bit for bit
     assert changed[150:170, 190:210].mean() > 0.9
 
 
 def asks_with_mask(request):
-    """Whether the page asks for a painting with a mask: from then on, every download has it."""
+    """Whether the page asks for a painting with a mask."""
     if "/queue/join" not in request.url:
         return False
     asked = json.loads(request.post_data)["data"]
-    return len(asked) > MASK_PLACE and bool(asked[MASK_PLACE])
+    return len(asked) == MASK_PLACE + 1 and bool(asked[MASK_PLACE])
 
 
-def draw(page, canvas):
-    """A stroke through the middle; again until the canvas has taken its picture and answers."""
+def draw(page, canvas, y):
+    """A stroke across the middle, so many pixels below it."""
     box = canvas.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.wait_for_timeout(2000)  # the canvas says nothing when it is ready to be drawn on
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2 + y
     page.mouse.move(x - 30, y)
     page.mouse.down()
     page.mouse.move(x + 30, y, steps=6)

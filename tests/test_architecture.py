@@ -24,8 +24,10 @@ LEVELS = (
     | {"evaluation_summary", "hub_commands", "publishing", "video", "__init__"},
     {"watch", "evaluation", "catalog", "session", "results", "limits", "reading"},
     {"training", "contrast", "studio", "hub_catalog", "speech"},
-    {"page_look", "page_texts", "page_calls", "page_waiting", "page_says", "zero_gpu", "evaluate_command"},
+    {"examples", "page_look", "page_texts", "page_calls", "page_waiting", "page_says", "page_files", "zero_gpu"}
+    | {"evaluate_command"},
     {"page_events", "page_head"},
+    {"page_drawing"},
     {"demo", "cli"},
     {"__main__"},
 )

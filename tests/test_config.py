@@ -47,6 +47,7 @@ SPECIAL = {
     "contrastive_layers": (1, 3),
     "workers": 1,
     "crop_size": 512,
+    "discriminator_scales": 3,
     "style_octaves": 3,
     "style_patches": 3,
 }

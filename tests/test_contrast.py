@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from styletransfer import cli, packs
+from styletransfer.discriminator import Discriminator
 from styletransfer.generator import Generator
 from styletransfer.metrics import LPIPS_CHANNELS
 from styletransfer.pipeline import StyleTransferPipeline
@@ -38,13 +39,19 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     StyleTransferPipeline.from_pretrained(folder / "full", dtype=torch.float32)(draw(0), "red").save(folder / "red.png")
     pale = two_styles()
     pale.scale_contrast("red", 1 / 1.3)
-    packs.save_pack(folder / "pack", pale, samples={"_photo": draw(0), "red": draw(0)}, recipe={"steps": 7})
+    samples = {"_photo": draw(0), "red": draw(0)}
+    judge = Discriminator(2, channels=4)
+    packs.save_pack(folder / "pack", pale, samples=samples, recipe={"steps": 7}, discriminator=judge)
     # Heads so small that content counts for nothing: the style distance is 0 at a factor of 1.3.
     save_file(
         {f"lin{i}.model.1.weight": torch.full((1, c, 1, 1), 1e-6) for i, c in enumerate(LPIPS_CHANNELS)}, folder / "h"
     )
     (folder / "h").rename(folder / "heads.safetensors")
     return folder
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def calibrate(place: Path, pack: Path, *more: str) -> int:
@@ -77,6 +84,7 @@ def test_calibrating_finds_the_contrast_that_was_missing_and_leaves_the_other_st
     pack = tmp_path / "pack"
     shutil.copytree(place / "pack", pack)
     (pack / "evaluation.json").write_text("{}")
+    judged = files_of(pack / "discriminator")
     before = load_file(pack / "diffusion_pytorch_model.safetensors")
     assert calibrate(place, pack, *heads(place), "--style", f"red={place / 'red.png'}") == 0
     assert capsys.readouterr().out == "red: contrast 1.30\n"
@@ -85,6 +93,7 @@ def test_calibrating_finds_the_contrast_that_was_missing_and_leaves_the_other_st
         assert weights.dtype == torch.float32
         torch.testing.assert_close(weights, wanted[name])
         assert torch.equal(weights, before[name]) or name in {"up_full.scale", "up_full.shift"}
+    assert judged == files_of(pack / "discriminator")
     assert not (pack / "evaluation.json").exists()  # it measured other paintings
     assert json.loads((pack / "training_config.json").read_text()) == {"steps": 7}
     assert json.loads((pack / "training_run.json").read_text())["contrast"] == {"red": 1.3}

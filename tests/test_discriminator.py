@@ -32,7 +32,7 @@ def uncut(side):
 def discriminator():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Discriminator(styles=3, channels=8, scales=2)
+        return Discriminator(styles=3, channels=8, resolutions=2)
 
 
 # ---------------------------------------------------------------- the network
@@ -41,7 +41,7 @@ def discriminator():
 @torch.no_grad()
 @pytest.mark.parametrize("scales", [1, 2, 3])
 def test_each_scale_gives_one_logit_per_patch(scales):
-    logits = Discriminator(styles=2, channels=4, scales=scales)(pictures(3, side=64), torch.eye(2)[[0, 1, 0]])
+    logits = Discriminator(styles=2, channels=4, resolutions=scales)(pictures(3, side=64), torch.eye(2)[[0, 1, 0]])
     assert [tuple(x.shape) for x in logits] == [(3, 1, 8 >> scale, 8 >> scale) for scale in range(scales)]
     assert all(x.dtype == torch.float32 and x.std() > 0 for x in logits)
 
@@ -128,7 +128,7 @@ def gain(conv):
 def test_spectral_norm_brings_the_gain_of_every_layer_to_one(factor):
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        discriminator = Discriminator(styles=3, channels=8, scales=2, spectral_norm=True)
+        discriminator = Discriminator(styles=3, channels=8, resolutions=2, spectral_norm=True)
         for conv in convolutions(discriminator):
             conv.parametrizations.weight.original *= factor
         for _ in range(30):  # each look at a picture is one power iteration

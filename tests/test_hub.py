@@ -9,13 +9,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from hub_server import hub as running_hub
 from huggingface_hub import ModelCard
 from pack_client import ROOT, Client, RefusalError, own_name, refused
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from small_generators import add_discriminator
 
-from styletransfer.packs import load_pack, write_card
+from styletransfer.packs import load_discriminator, load_pack, write_card
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 
@@ -60,13 +62,15 @@ def pack(tiny_pack, name):
     weights = load_file(tiny_pack / WEIGHTS)
     weights["to_rgb.bias"][0] = zlib.crc32(name.encode()) / 2**32  # the Hub asks for no content that it has
     save_file(weights, tiny_pack / WEIGHTS)
+    add_discriminator(tiny_pack, seed=zlib.crc32(name.encode()))
     write_card(tiny_pack)
-    for other in ("notes.txt", "optimizer.bin", ".env", "samples/raw.png"):
+    for other in ("notes.txt", "optimizer.bin", ".env", "samples/raw.png", "discriminator/optimizer.bin"):
         (tiny_pack / other).write_text("not for the world")
     return tiny_pack
 
 
 PACK_FILES = {CONFIG, WEIGHTS, "README.md", "training_config.json", "samples/red.webp"}
+PACK_FILES |= {f"discriminator/{CONFIG}", f"discriminator/{WEIGHTS}"}
 
 
 def retitle(pack, title):
@@ -204,6 +208,13 @@ def test_an_unsound_pack_is_not_pushed(hub, refusal, name, pack):
     assert hub.served == []
 
 
+def test_an_unsound_discriminator_is_not_pushed(hub, refusal, name, pack):
+    weights = pack / "discriminator" / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:200])
+    assert "cannot be read" in refusal("push_pack", pack, name)
+    assert hub.served == []
+
+
 def test_a_card_that_the_hub_would_not_take_is_not_pushed(hub, refusal, name, pack):
     (pack / "README.md").write_text("---\nlicense: 5\n---\n# Mine\n")
     assert f'of README.md for repository {name}: "license" must be a string.' in refusal("push_pack", pack, name)
@@ -219,6 +230,8 @@ def test_a_pulled_pack_is_the_pushed_one_and_replaces_an_older_one(hub, call, na
     assert call("pull_pack", name, folder, user=None) == str(folder)
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == PACK_FILES
     assert not any(path.is_symlink() for path in folder.rglob("*")), "it must outlive the cache"
+    pushed, pulled = (load_discriminator(place).state_dict() for place in (pack, folder))
+    assert all(torch.equal(pushed[key], pulled[key]) for key in pushed.keys() | pulled.keys())
     retitle(pack, "Crimson")
     call("push_pack", pack, name)
     call("pull_pack", name, folder, user=None)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from pack_client import Client, RefusalError, own_name, refused
 from PIL import Image
+from small_generators import add_discriminator
 
 from styletransfer.errors import InputError
-from styletransfer.packs import load_pack
+from styletransfer.packs import load_discriminator, load_pack
 from styletransfer.repos import Repo, parse_repo, resolve_pack
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
@@ -53,6 +54,7 @@ def pack_files(tiny_pack):
     (tiny_pack / "samples").mkdir()
     Image.new("RGB", (16, 16), "red").save(tiny_pack / "samples/red.webp")
     (tiny_pack / "README.md").write_text("# A pack\n")
+    add_discriminator(tiny_pack)
     files = [path for path in tiny_pack.rglob("*") if path.is_file()]
     return {path.relative_to(tiny_pack).as_posix(): path.read_bytes() for path in files}
 
@@ -118,6 +120,7 @@ def test_a_path_is_never_looked_up_on_the_hub(tmp_path, pack):
 def test_a_pack_arrives_with_its_own_files_and_no_others(hub, pack_files, pack, resolve):
     others = {"pytorch_model.bin": b"\x80\x04.", "pipeline.py": "import os", "samples/x.svg": "<svg/>", "notes.md": "-"}
     others["samples/Not A Style.webp"] = b"\0"
+    others |= {"discriminator/model.bin": b"\x80\x04.", "discriminator/code.py": "import os", "other/config.json": "{}"}
     hub.put(pack, {**pack_files, **others})
     folder = resolve(pack)
     assert files_in(folder) == pack_files.keys() == fetched(hub)
@@ -275,6 +278,9 @@ def test_a_failed_update_leaves_the_pack_fetched_before(hub, pack_files, pack, r
         ({}, {WEIGHTS: 20 * 10**9}, "20,000,000,000 bytes: no pack needs more than"),
         ({}, {CONFIG: 10**9}, "is 1,000,000,000 bytes"),
         ({}, {"samples/red.webp": 10**8}, "samples/red.webp of pack"),
+        ({}, {f"discriminator/{WEIGHTS}": 10**9}, f"discriminator/{WEIGHTS} of pack"),
+        ({}, {f"discriminator/{CONFIG}": 10**6}, "is 1,000,000 bytes"),
+        ({"discriminator/../../x.safetensors": b"\0"}, {}, "points out of its folder"),
         ({"../../.bashrc": "x"}, {}, "'../../.bashrc' points out of its folder"),
         ({"samples/../../x.webp": b"\0"}, {}, "points out of its folder"),
         ({"samples\\..\\..\\x.webp": b"\0"}, {}, "points out of its folder"),
@@ -317,6 +323,14 @@ def test_an_unsound_pack_is_fetched_but_never_loaded(hub, pack_files, change, wo
     assert "model.pt" not in files_in(folder)
     with pytest.raises(InputError, match=words):
         load_pack(folder)
+
+
+def test_a_pickle_in_place_of_a_discriminator_stays_where_it_is(hub, pack_files, pack, resolve):
+    files = {name: content for name, content in pack_files.items() if not name.startswith("discriminator/")}
+    hub.put(pack, {**files, "discriminator/pytorch_model.bin": b"\x80\x04."})
+    folder = resolve(pack)
+    assert files_in(folder) == files.keys()
+    assert load_discriminator(folder) is None
 
 
 def test_remote_code_that_a_config_points_to_is_neither_fetched_nor_run(hub, pack_files, pack, resolve):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from small_generators import random_discriminator
 from training_kit import (
     SCRIPT,
     TINY,
@@ -32,7 +33,7 @@ from training_kit import (
 
 from styletransfer import StyleTransferPipeline
 from styletransfer.config import load_config
-from styletransfer.packs import load_pack, save_pack
+from styletransfer.packs import load_discriminator, load_pack, save_pack
 
 BROKEN = "a-broken.jpg"  # the first by name: the grids meet it, too
 BRIEF = {"steps": 2, "checkpoint_every": 2}
@@ -240,12 +241,13 @@ def painted_pack(tmp_path):
         generator = Generator(styles={"night": "Night", "waves": "Waves"}, channels=8, blocks=1)
         for parameter in generator.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
-    save_pack(tmp_path / "painted", generator, samples={}, recipe={})
+    judge = random_discriminator(2, seed=5, channels=8, resolutions=2)
+    save_pack(tmp_path / "painted", generator, samples={}, recipe={}, discriminator=judge)
     return tmp_path / "painted"
 
 
 def test_training_on_from_a_pack_keeps_its_styles_and_starts_new_ones_from_their_mean(painted_pack, settings, tmp_path):
-    still = {**BRIEF, "learning_rate": 0, "initialize_from": painted_pack}
+    still = {**BRIEF, "learning_rate": 0, "discriminator_learning_rate": 0, "initialize_from": painted_pack}
     run = trained(tmp_path / "run", {**settings, **still})
     before, after = load_file(painted_pack / WEIGHTS), load_file(run / "pack" / WEIGHTS)
     assert before.keys() == after.keys()
@@ -255,6 +257,19 @@ def test_training_on_from_a_pack_keeps_its_styles_and_starts_new_ones_from_their
             torch.testing.assert_close(after[name][1], tensor.mean(dim=0), rtol=0, atol=1e-7)
         else:
             assert same_bits(after[name], tensor), name
+    before, after = (load_file(pack / "discriminator" / WEIGHTS) for pack in (painted_pack, run / "pack"))
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items() if ".6." not in name)
+    for name in ("scales.0.6.bias", "scales.1.6.weight"):
+        assert torch.equal(after[name][0], before[name][1]), f"{name} of waves"
+        torch.testing.assert_close(after[name][1].float(), before[name].float().mean(dim=0), rtol=0, atol=1e-3)
+
+
+def test_the_pack_carries_the_discriminator_of_the_last_step(output):
+    kept = load_file(checkpoint(output, 6) / "model_1.safetensors")
+    carried = load_file(output / "pack" / "discriminator" / WEIGHTS)
+    assert carried.keys() == kept.keys()
+    assert all(torch.equal(carried[name], tensor.half()) for name, tensor in kept.items())
+    assert load_discriminator(output / "pack").config.styles == 2
 
 
 def test_trainer_runs_from_python(settings, tmp_path):
@@ -264,12 +279,14 @@ def test_trainer_runs_from_python(settings, tmp_path):
     from styletransfer.training import Trainer
 
     try:
-        config = parse_config(flags(tmp_path / "run", {**settings, **BRIEF}), prog="train")
+        without = {"no_pack_discriminator": True}
+        config = parse_config(flags(tmp_path / "run", {**settings, **BRIEF, **without}), prog="train")
         assert Trainer(config).train() == tmp_path / "run" / "pack"
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
         GradientState._reset_state()
     assert StyleTransferPipeline.from_pretrained(tmp_path / "run" / "pack").styles.keys() == {"waves", "dots"}
+    assert load_discriminator(tmp_path / "run" / "pack") is None
 
 
 # ---------------------------------------------------------------- what goes wrong is told in one sentence
