@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
-from styletransfer.images import load_picture, save_picture
+from styletransfer.images import load_picture
 from styletransfer.pipeline import StyleTransferPipeline
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -35,7 +35,7 @@ def main(output: str, *packs: str) -> None:
         for column, picture in enumerate(pictures):
             small = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
             gallery.paste(small, (column * (SIDE + GAP), top + LINE))
-    save_picture(gallery, output)
+    gallery.save(output, quality=84)
 
 
 if __name__ == "__main__":
