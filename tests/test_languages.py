@@ -76,6 +76,7 @@ SAID = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("language", "said"), SAID.items())
 def test_warnings_numbers_errors_and_reports_are_in_the_visitors_language(open_page, tmp_path, blurred, language, said):
     page = open_page(language)
@@ -98,6 +99,7 @@ def test_warnings_numbers_errors_and_reports_are_in_the_visitors_language(open_p
     assert bool(HAN.search(spoken)) == (language == "zh-CN")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["zh-CN", "zh-TW", "zh-HK", "zh", "de-DE"])
 def test_labels_and_sentences_are_in_the_same_language(open_page, language):
     page = open_page(language)

@@ -1,4 +1,7 @@
-"""While something takes long: progress, the place in the queue, and a button that stops it, in a real browser."""
+"""While something takes long: progress, the place in the queue, and a button that stops it, in a real browser.
+
+It paints large photos, so all are slow tests; tests/test_page_events.py cancels without a browser.
+"""
 
 import os
 import re
@@ -17,6 +20,8 @@ from styletransfer.packs import SHIPPED_PACK
 ROOT = Path(__file__).resolve().parent.parent
 LARGE = (3600, 2700)  # the network of the shipped pack takes seconds for it on any processor
 LONG = 300_000  # milliseconds
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
