@@ -62,8 +62,8 @@ def test_a_run_that_learns_is_left_in_peace(settings, tmp_path):
 
 def test_a_discriminator_that_wins_is_told_while_it_trains(settings, tmp_path):
     """The generator stands still, and nothing holds the discriminator back."""
-    lost = {"learning_rate": 0, "discriminator_learning_rate": 3e-2, "r1_weight": 0, "schedule": "constant"}
-    finished = train(tmp_path / "run", {**settings, **lost, "steps": 50, "checkpoint_every": 50})
+    lost = {"learning_rate": 0, "discriminator_learning_rate": 1e-2, "r1_weight": 0, "schedule": "constant"}
+    finished = train(tmp_path / "run", {**settings, **lost, "steps": 80, "checkpoint_every": 80})
     assert finished.code == 0, finished.err
     told = [line for line in finished.out.splitlines() if "warning" in line]
     assert told and all("the discriminator of paintings wins everywhere since step" in line for line in told)
