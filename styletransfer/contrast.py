@@ -16,10 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 from styletransfer.errors import InputError
-from styletransfer.evaluation import evenly_spaced
+from styletransfer.evaluation import check_known, evenly_spaced
 from styletransfer.images import fit_long_side, load_picture, picture_to_tensor
 from styletransfer.judge import Judge, WeightFiles, mean_style
-from styletransfer.metrics import border_ratio, relative_gram_distance
+from styletransfer.metrics import border_ratio, picture_grams, relative_gram_distance
 from styletransfer.pack_files import PHOTO, RECIPE, RUN, SAMPLES
 from styletransfer.packs import load_discriminator, load_pack, save_pack
 from styletransfer.pipeline import StyleTransferPipeline
@@ -55,9 +55,7 @@ def calibrate(
     """
     folder = Path(pack)
     pipeline = StyleTransferPipeline.from_pretrained(folder)
-    unknown = [name for name in styles if name not in pipeline.styles]
-    if unknown:
-        raise InputError(f"the pack has no style {unknown[0]!r}: choose from {', '.join(pipeline.styles)}")
+    check_known(pipeline, styles)
     judge = Judge(weights, torch.device("cpu"))
     if judge.notes:
         raise InputError(judge.notes[0])
@@ -76,6 +74,7 @@ def _pictures(source: str, count: int, size: int) -> list[Image.Image]:
     return [fit_long_side(picture, size) for picture in first_readable(chosen, count)]
 
 
+@torch.no_grad()
 def _distance(
     pipeline: StyleTransferPipeline,
     judge: Judge,
@@ -89,7 +88,8 @@ def _distance(
     generator.scale_contrast(style, factor)
     for photo in photos:
         painted, original = picture_to_tensor(pipeline(photo, style)), picture_to_tensor(photo)
-        total += relative_gram_distance(judge.look(painted).grams, target) + judge.lpips(painted, original).item()
+        total += relative_gram_distance(picture_grams(painted, judge.vgg), target)
+        total += judge.lpips(painted, original).item()
         borders += border_ratio(painted, original)
     generator.scale_contrast(style, 1 / factor)
     return total / len(photos) + max(0.0, borders / len(photos) - CALM_BORDER)

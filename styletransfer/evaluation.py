@@ -3,7 +3,7 @@
 Each process of a launch measures every n-th picture; all of them end with the same numbers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -173,9 +173,7 @@ def evaluate(
     """
     team = PartialState(cpu=not torch.cuda.is_available())  # left to itself it overlooks a launch without GPUs
     pipeline = StyleTransferPipeline.from_pretrained(pack, device=team.device)
-    unknown = [name for name in styles if name not in pipeline.styles]
-    if unknown:
-        raise InputError(f"the pack has no style {unknown[0]!r}: choose from {', '.join(pipeline.styles)}")
+    check_known(pipeline, styles)
     rows = {name: load_source(source) for name, source in styles.items()}
     photo_rows = load_source(photos)
     photo_rows = photo_rows.select(evenly_spaced(range(len(photo_rows)), limit or len(photo_rows)))
@@ -201,6 +199,13 @@ def evaluate(
     reasons = [f"{name}: {reason}" for name, reason in refused.items() if reason]
     numbers["notes"] = [*judge.notes, *reasons, *evaluator.notes]
     return Evaluation(numbers, _figure(measured, paintings))
+
+
+def check_known(pipeline: StyleTransferPipeline, styles: Iterable[str]) -> None:
+    """Raises InputError for a style that the pack does not have."""
+    unknown = [name for name in styles if name not in pipeline.styles]
+    if unknown:
+        raise InputError(f"the pack has no style {unknown[0]!r}: choose from {', '.join(pipeline.styles)}")
 
 
 def evenly_spaced(items: Sequence[Found], count: int) -> list[Found]:

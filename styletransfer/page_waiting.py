@@ -8,13 +8,14 @@ from typing import Any
 
 import gradio as gr
 
-from styletransfer.steps import Steps, T
+from styletransfer.chinese import SENTENCES
+from styletransfer.steps import Steps, T, mapped
 
 # Gradio writes these in English into the page, whatever its language, and drops the titles of
 # errors; the numbers in them are all that is kept.
 PLACES = {"en": "In the queue: place {place} of {all}", "zh": "排队中：第 {place} 位，共 {all} 位"}
 WORKING = {"en": "Working: {seconds} s", "zh": "处理中：{seconds} 秒"}
-FAILED = {"en": "Not painted", "zh": "没有画成"}
+FAILED = {"en": "Not painted", "zh": SENTENCES["Not painted"]}
 QUEUE_FULL = {"en": "Too many are waiting: try again in a minute.", "zh": "排队的人太多：请过一分钟再试。"}
 
 # One button for all that runs, wherever one has scrolled to; what is over in a moment does not make it flash.
@@ -69,13 +70,12 @@ def shown_steps(steps: Steps[T], outputs: int, what: str) -> Steps[T]:
         outputs: of the event; none of them changes.
         what: is being done, in a word or two.
     """
-    while True:
-        try:
-            share = next(steps)
-        except StopIteration as end:
-            return end.value
+
+    def shown(share: float) -> Any:
         gr.Progress()(share, desc=what)
-        yield unchanged(outputs)
+        return unchanged(outputs)
+
+    return (yield from mapped(steps, shown))
 
 
 def let_cancel(

@@ -1,7 +1,7 @@
 """Long work in steps: whoever asks for them sees how far it is, and whoever stops asking stops the work."""
 
-from collections.abc import Generator
-from typing import TypeVar
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -20,9 +20,14 @@ def drained(steps: Steps[T]) -> T:
 
 def stretched(steps: Steps[T], start: float, end: float) -> Steps[T]:
     """The same steps as a part of longer work: their shares run from `start` to `end`."""
+    return (yield from mapped(steps, lambda share: start + (end - start) * share))
+
+
+def mapped(steps: Steps[T], made: Callable[[float], Any]) -> Generator[Any, None, T]:
+    """The same steps, each handed out as what `made` makes of its share."""
     while True:
         try:
             share = next(steps)
         except StopIteration as stopped:
             return stopped.value
-        yield start + (end - start) * share
+        yield made(share)

@@ -17,7 +17,7 @@ from accelerate.utils import (
     is_wandb_available,
 )
 from diffusers.optimization import get_scheduler
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from styletransfer.checkpoints import list_checkpoints
@@ -200,13 +200,9 @@ def initialize(generator: Generator, trained: Generator) -> None:
             raise InputError(
                 f"--initialize-from has {name} {trained.config[name]}: use --{name} {trained.config[name]}."
             )
-    rows = {name: row for row, name in enumerate(trained.styles)}
     state = trained.state_dict()
-    for key, value in state.items():
-        if key.endswith((".scale", ".shift")):
-            mean = value.mean(dim=0)
-            state[key] = torch.stack([value[rows[name]] if name in rows else mean for name in generator.styles])
-    generator.load_state_dict(state)
+    per_style = [key for key in state if key.endswith((".scale", ".shift"))]
+    generator.load_state_dict(_restyled(state, per_style, trained.styles, generator.styles))
 
 
 def initialize_discriminator(
@@ -223,10 +219,16 @@ def initialize_discriminator(
     sizes = (*DISCRIMINATOR_BOUNDS, "spectral_norm", "undecided")
     if any(discriminator.config[name] != trained.config[name] for name in sizes):
         return False
-    rows = {name: row for row, name in enumerate(pack.styles)}
-    state = trained.state_dict()
-    for key in trained.rows_per_style():
-        value, mean = state[key], state[key].mean(dim=0)
-        state[key] = torch.stack([value[rows[name]] if name in rows else mean for name in styles])
-    discriminator.load_state_dict(state)
+    discriminator.load_state_dict(_restyled(trained.state_dict(), trained.rows_per_style(), pack.styles, styles))
     return True
+
+
+def _restyled(
+    state: dict[str, Tensor], per_style: Iterable[str], known: Iterable[str], wanted: Iterable[str]
+) -> dict[str, Tensor]:
+    """The state with a row for each wanted style: its own where it is known, else the mean of all."""
+    rows = {name: row for row, name in enumerate(known)}
+    for key in per_style:
+        value, mean = state[key], state[key].mean(dim=0)
+        state[key] = torch.stack([value[rows[name]] if name in rows else mean for name in wanted])
+    return state

@@ -1,6 +1,7 @@
 """What every test may ask for: a photo, a painting's file, a small pack; no network, few threads."""
 
 import os
+import shutil
 
 # Set before torch, gradio or huggingface_hub are imported, since they read these once; started programs inherit them.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -18,6 +19,18 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from hub_server import Hub
+    from playwright.sync_api import Browser
+
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 # Small pictures gain nothing from more threads, and sums come out the same on machines of any size.
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"].split(",")[0]))
@@ -72,3 +85,15 @@ def hub(running: "Hub") -> "Hub":
     running.heal()
     running.served.clear()
     return running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        executable = shutil.which("chromium")  # None: Playwright's own
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()

@@ -19,7 +19,7 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from gradio_client import Client, handle_file
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from styletransfer.generator import Generator
 from styletransfer.page_calls import curl_call
@@ -28,16 +28,6 @@ from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.results import mask_from_text, read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM_FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 JPEG_LEVELS = 3.5  # mean difference from the painting itself that a JPEG on the page may have
 MASK_PLACE = 1 + len(SETTING_NAMES)  # among what the page sends: photo, settings, mask
 PATIENCE = 60_000  # milliseconds, for a busy machine
@@ -108,15 +98,6 @@ def wait_for(url, process, log):
         except OSError:
             time.sleep(0.2)
     pytest.fail(f"the app does not answer:\n{log.read_text()}")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        executable = shutil.which("chromium")  # None: Playwright's own
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

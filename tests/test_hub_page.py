@@ -1,7 +1,6 @@
 """The page finds packs on the Hub while it runs: a real Hub over HTTP, `python app.py` as a process, a real browser."""
 
 import re
-import shutil
 import time
 
 import numpy as np
@@ -10,8 +9,8 @@ import torch
 from gradio_client import Client, handle_file
 from hub_server import hub as running_hub
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
-from test_app import CHROMIUM_FLAGS, PATIENCE, add, assert_alike, download, message, pixels, start_app
+from playwright.sync_api import expect
+from test_app import PATIENCE, add, assert_alike, download, message, pixels, start_app
 
 from styletransfer.generator import Generator
 from styletransfer.packs import write_card
@@ -86,18 +85,16 @@ def until(ask, key):
 
 
 @pytest.fixture(scope="module")
-def page(address):
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
-        context = browser.new_context(viewport={"width": 1440, "height": 900})
-        context.set_default_timeout(PATIENCE)
-        page = context.new_page()
-        strangers = []
-        page.on("request", lambda request: strangers.append(request.url) if outside(request.url, address) else None)
-        page.goto(address)
-        yield page
-        browser.close()
-        assert strangers == []  # samples come through the app, never from the Hub
+def page(browser, address):
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    strangers = []
+    page.on("request", lambda request: strangers.append(request.url) if outside(request.url, address) else None)
+    page.goto(address)
+    yield page
+    context.close()
+    assert strangers == []  # samples come through the app, never from the Hub
 
 
 def outside(url, address):

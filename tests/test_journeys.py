@@ -6,17 +6,15 @@ They take minutes, so they are all slow tests; tests/test_app.py has what every 
 import base64
 import io
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hub_server import hub as running_hub
 from PIL import Image, ImageOps
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from small_generators import add_discriminator, random_generator
 from test_app import (
-    CHROMIUM_FLAGS,
     JPEG_LEVELS,
     add,
     assert_alike,
@@ -70,15 +68,6 @@ def address(packs, tmp_path_factory):
             "GRADIO_ANALYTICS_ENABLED": "False",
         }
         yield from start_app(tmp_path_factory.mktemp("app"), environment)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        executable = shutil.which("chromium")  # None: Playwright's own
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=SIZES)

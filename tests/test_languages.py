@@ -2,14 +2,13 @@
 
 import os
 import re
-import shutil
 
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image, ImageFilter
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from small_generators import random_generator
-from test_app import CHROMIUM_FLAGS, PATIENCE, add, message, says, start_app
+from test_app import PATIENCE, add, message, says, start_app
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 LONG = 180_000  # milliseconds
@@ -22,14 +21,6 @@ def address(tmp_path_factory):
     (folder / "samples").mkdir()
     Image.new("RGB", (64, 48), "orange").save(folder / "samples" / "red.webp")
     yield from start_app(tmp_path_factory.mktemp("app"), {**os.environ, "STYLETRANSFER_PACK": str(folder)})
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

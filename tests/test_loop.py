@@ -1,13 +1,12 @@
 """The whole loop over HTTP, each part the real program: dataset, training on two processes, pack, page, painting."""
 
 import json
-import shutil
 import subprocess
 import sys
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
-from test_app import CHROMIUM_FLAGS, PATIENCE, add, assert_alike, download, message, pixels, start_app
+from playwright.sync_api import expect
+from test_app import PATIENCE, add, assert_alike, download, message, pixels, start_app
 from training_kit import ROOT, SCRIPT, TINY, checkpoint, draw_pictures, flags, free_port
 
 from styletransfer.pipeline import StyleTransferPipeline
@@ -68,31 +67,29 @@ def test_the_training_took_place_on_two_processes_and_left_a_pack_on_the_hub(run
     assert f"- {DATASET}" in repo.read("README.md").decode()  # under `datasets:` of its card
 
 
-def test_the_page_finds_the_style_and_paints_a_photo_with_it(running, output, tmp_path, photo):
+def test_the_page_finds_the_style_and_paints_a_photo_with_it(running, output, browser, tmp_path, photo):
     photo.save(tmp_path / "photo.png")
     visitor = running.environment() | {"STYLETRANSFER_AUTHORS": "painter", "GRADIO_ANALYTICS_ENABLED": "False"}
     starting = start_app(tmp_path, visitor)
     address = next(starting)
     try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
-            page.set_default_timeout(PATIENCE)
-            page.goto(address)
-            style = page.locator("#styles label").filter(has_text="Drawn Waves")
-            expect(style).to_be_visible()
-            style.click()
-            add(page, tmp_path / "photo.png")
-            expect(message(page)).to_have_text("Drawn Waves, 96 × 80 pixels.")
-            name, painting = download(page)
-            browser.close()
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(PATIENCE)
+        page.goto(address)
+        style = page.locator("#styles label").filter(has_text="Drawn Waves")
+        expect(style).to_be_visible()
+        style.click()
+        add(page, tmp_path / "photo.png")
+        expect(message(page)).to_have_text("Drawn Waves, 96 × 80 pixels.")
+        name, painting = download(page)
+        page.close()
     finally:
         starting.close()
     assert name == "photo-waves.png"
     assert_alike(painting, pixels(StyleTransferPipeline.from_pretrained(output / "pack", device="cpu")(photo, "waves")))
 
 
-def test_the_pack_is_there_for_every_program(running, output, tmp_path, photo):
+def test_the_pack_is_there_for_every_program(running, output, browser, tmp_path, photo):
     photo.save(tmp_path / "photo.png")
     command = ["-m", "styletransfer", tmp_path / "photo.png", "--pack", PACK, "--style", "waves"]
     run([*command, "-o", tmp_path / "painting.png"], running.environment())

@@ -5,15 +5,14 @@ It paints large photos, so all are slow tests; tests/test_page_events.py cancels
 
 import os
 import re
-import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
-from test_app import CHROMIUM_FLAGS, PATIENCE, add, set_number, start_app
+from playwright.sync_api import expect
+from test_app import PATIENCE, add, set_number, start_app
 
 from styletransfer.packs import SHIPPED_PACK
 
@@ -32,14 +31,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(folder):
     yield from start_app(folder, {**os.environ, "STYLETRANSFER_PACK": str(SHIPPED_PACK)})
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
