@@ -14,9 +14,19 @@ from styletransfer.hub_catalog import watch_hub
 from styletransfer.images import PICTURE_SUFFIXES
 from styletransfer.limits import Limits
 from styletransfer.page_drawing import Drawing, build_drawing, connect_drawing
-from styletransfer.page_events import MANY, NO_STYLE, SETTING_NAMES, Events, choices, named, notes_of
+from styletransfer.page_endpoints import NAMES, connect_answers, named
+from styletransfer.page_events import MANY, NO_STYLE, Events, choices, notes_of
 from styletransfer.page_head import head_settings
-from styletransfer.page_look import CSS, FILTER_STYLES, NAME_PICTURES, SAVE_FILE, SHOW_PAINTING, card_pictures, theme
+from styletransfer.page_look import (
+    CSS,
+    FILTER_STYLES,
+    JOIN_CHOICES,
+    NAME_PICTURES,
+    SAVE_FILE,
+    SHOW_PAINTING,
+    card_pictures,
+    theme,
+)
 from styletransfer.page_texts import ENGLISH, translations
 from styletransfer.page_waiting import CSS as WAITING_CSS
 from styletransfer.page_waiting import SAY_PLACES, let_cancel
@@ -218,6 +228,7 @@ def _right(texts: gr.I18n) -> dict[str, object]:
 def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
     """The painting follows photo and settings; one painter for all visitors, so that nobody is starved of cores."""
     painter = {"concurrency_id": "painter", "concurrency_limit": limits.workers}
+    connect_answers(events.studio, parts.photo, parts.settings, painter)  # first: events of the same name are numbered
     # Gradio's own preprocessing would decode the photo, and fail, before we can say what is wrong with it; and it
     # would drop what load_picture reads: orientation, profile, depth, transparency.
     shown = {
@@ -229,9 +240,8 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
         "trigger_mode": "always_last",
         **painter,
     }
-    names = (*SETTING_NAMES, "mask")
     running = [
-        parts.button.click(named(events.preview, "photo", *names), **shown, api_name="preview"),
+        parts.button.click(named(events.preview, "photo", *NAMES), **shown, api_name="preview"),
         parts.photo.change(events.follow, **shown, api_visibility="private"),
     ]
     for painting in running:
@@ -242,7 +252,7 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
     full = {"concurrency_id": "full-size", "concurrency_limit": limits.workers}
     painted = [parts.photo, *parts.settings, parts.file_format]
     taken = {"outputs": [parts.file, parts.message], "preprocess": False, "show_progress_on": parts.saving, **full}
-    named_paint = named(events.paint, "photo", *names, "file_format")
+    named_paint = named(events.paint, "photo", *NAMES, "file_format")
     # The page sends the canvas itself: the mask made of it is one stroke behind until the server has answered.
     drawn = [parts.photo, *parts.settings[:-1], parts.drawing.canvas, parts.file_format]
     downloading = parts.download.click(events.take_home, drawn, **taken, api_visibility="private")
@@ -252,7 +262,7 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
         downloading,
         gr.on([], named_paint, painted, **taken, api_name="paint"),
         parts.paint_all.click(
-            named(events.paint_all, "photos", *names, "file_format"),
+            named(events.paint_all, "photos", *NAMES, "file_format"),
             [parts.photos, *parts.settings, parts.file_format],
             [parts.zip, parts.report, several],
             preprocess=False,
@@ -293,8 +303,8 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
         api_visibility="private",
     )
     gr.api(events.styles, api_name="styles", queue=False)
-    page.load(None, js=NAME_PICTURES)
-    page.load(None, js=SAY_PLACES)
+    for script in (NAME_PICTURES, JOIN_CHOICES, SAY_PLACES):
+        page.load(None, js=script)
     parts.search.change(None, parts.search, js=FILTER_STYLES)
     parts.photo.change(
         lambda photo: gr.Button(interactive=bool(photo)),

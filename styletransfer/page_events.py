@@ -1,10 +1,8 @@
 """What happens on the page, as named functions: settings in as the browser sent them, pictures and sentences out."""
 
-import functools
-import inspect
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -223,28 +221,6 @@ class Events:
 def notes_of(catalog: Catalog) -> str:
     """The packs that are missing, and why, as HTML."""
     return report([finished(told_in_language(note)) for note in catalog.notes])
-
-
-def named(event: Callable[..., Any], *names: str) -> Callable[..., Any]:
-    """The event with names for its parameters: Gradio reads them from the signature, for the endpoint's callers."""
-    is_generator = inspect.isgeneratorfunction(event)
-
-    def call(*arguments: Any) -> Any:
-        return event(*arguments)
-
-    def steps(*arguments: Any) -> Iterator[Any]:
-        yield from event(*arguments)
-
-    function = functools.wraps(event)(steps if is_generator else call)
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [
-        inspect.Parameter(name, kind, default=None if name == "mask" else inspect.Parameter.empty) for name in names
-    ]
-    # A default may not stand before a parameter without one: whatever follows the mask has one, too.
-    for position in range(names.index("mask") + 1 if "mask" in names else len(names), len(names)):
-        parameters[position] = parameters[position].replace(default=None)
-    function.__signature__ = inspect.Signature(parameters)
-    return function
 
 
 def choices(catalog: Catalog) -> list[tuple[str, str]]:

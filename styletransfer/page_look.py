@@ -97,6 +97,21 @@ NAME_PICTURES = """() => {
   new MutationObserver(name).observe(document.body, {childList: true, subtree: true, attributeFilter: ["src"]})
   name()
 }"""
+# Gradio gives every radio button a group of its own, so that arrow keys go nowhere and Tab stops at each.
+JOIN_CHOICES = """() => {
+  const join = () => document.querySelectorAll("#styles, #format").forEach(group => {
+    group.querySelectorAll("input[type=radio]").forEach(choice => {
+      if (choice.name !== group.id) choice.name = group.id
+    })
+    const label = group.querySelector("[data-testid=block-info]")?.textContent.trim()
+    if (label && group.getAttribute("aria-label") !== label) {
+      group.setAttribute("role", "radiogroup")
+      group.setAttribute("aria-label", label)
+    }
+  })
+  new MutationObserver(join).observe(document.body, {childList: true, subtree: true})
+  join()
+}"""
 SAVE_FILE = """file => {
   if (!file) return
   const link = document.createElement("a")

@@ -30,6 +30,8 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a camera, whose picture is a clock
+    "--use-fake-ui-for-media-stream",
 ]
 
 # Small pictures gain nothing from more threads, and sums come out the same on machines of any size.

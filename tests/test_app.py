@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +21,13 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from styletransfer.generator import Generator
+from styletransfer.images import load_picture, picture_to_tensor
+from styletransfer.metrics import luminance_ssim
 from styletransfer.page_calls import curl_call
-from styletransfer.page_events import SETTING_NAMES
 from styletransfer.pipeline import StyleTransferPipeline
-from styletransfer.results import mask_from_text, read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 JPEG_LEVELS = 3.5  # mean difference from the painting itself that a JPEG on the page may have
-MASK_PLACE = 1 + len(SETTING_NAMES)  # among what the page sends: photo, settings, mask
 PATIENCE = 60_000  # milliseconds, for a busy machine
 expect.set_options(timeout=PATIENCE)
 
@@ -283,91 +281,6 @@ def test_two_styles_are_mixed(page, photo_file, pipeline):
     assert_alike(painting, pixels(pipeline(photo_file, {"red": 1, "blue": 0.5})))
 
 
-@pytest.mark.slow
-def test_only_what_is_drawn_over_is_painted_the_last_stroke_included(page, tmp_path, photo, pipeline):
-    photo.resize((400, 320)).save(tmp_path / "photo.png")
-    add(page, tmp_path / "photo.png")
-    says(page, re.compile("^Red, 400 × 320 pixels. About this photo: it is blurred"))
-    open_more(page)
-    page.locator("#part input").check()
-    canvas = page.locator("#canvas canvas").first
-    expect(page.locator("#canvas").get_by_label("Brush").first).to_be_visible()
-    canvas.scroll_into_view_if_needed()
-    page.wait_for_timeout(2000)  # the canvas says nothing when it is ready to be drawn on
-    with page.expect_request(asks_with_mask):
-        draw(page, canvas, y=0)
-    with page.expect_download() as waiting:
-        draw(page, canvas, y=70)
-        page.locator("#download").click()  # at once: the server has not seen this stroke
-    file = Path(waiting.value.path())
-    mask = mask_from_text(read_settings(file)["mask"])
-    drawn = np.asarray(mask) > 127
-    assert np.count_nonzero(np.diff(drawn[:, 200].astype(int)) == 1) == 2  # from top to bottom, two strokes are met
-    assert not drawn[:, :80].any() and not drawn[:60].any()
-    painting, original = pixels(file), pixels(tmp_path / "photo.png")
-    assert_alike(painting, pixels(pipeline(tmp_path / "photo.png", "red", mask=mask)))
-    changed = np.abs(painting - original).max(axis=-1) > 0
-    assert not changed[:, :80].any() and not changed[:60].any()  # far from the strokes: bit for bit
-    assert changed[150:170, 190:210].mean() > 0.9
-
-
-def asks_with_mask(request):
-    """Whether the page asks for a painting with a mask."""
-    if "/queue/join" not in request.url:
-        return False
-    asked = json.loads(request.post_data)["data"]
-    return len(asked) == MASK_PLACE + 1 and bool(asked[MASK_PLACE])
-
-
-def draw(page, canvas, y):
-    """A stroke across the middle, so many pixels below it."""
-    box = canvas.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2 + y
-    page.mouse.move(x - 30, y)
-    page.mouse.down()
-    page.mouse.move(x + 30, y, steps=6)
-    page.mouse.up()
-
-
-def test_a_jpeg_can_be_taken_home_and_its_settings_make_it_again(page, photo_file, pipeline):
-    add(page, photo_file)
-    says(page, "Red, 80 × 96 pixels.")
-    set_number(page, "strength", 0.6)
-    page.locator("#format").get_by_text("JPEG").click()
-    with page.expect_download() as waiting:
-        page.locator("#download").click()
-    assert waiting.value.suggested_filename == "beach at noon-red.jpg"
-    settings = read_settings(waiting.value.path())
-    again = pipeline(photo_file, settings["style"], strength=settings["strength"], brush_size=settings["brush_size"])
-    assert np.abs(np.asarray(Image.open(waiting.value.path())) - pixels(again)).mean() < 3.5
-    assert settings["photo"] == "beach at noon.jpg"
-
-
-def test_the_own_photo_is_shown_in_every_style(page, photo_file):
-    add(page, photo_file)
-    page.locator("#suits").click()
-    background = "() => getComputedStyle(document.querySelectorAll('#styles label')[1], '::before').backgroundImage"
-    page.wait_for_function(f"({background})().startsWith('url')")
-
-
-def test_several_photos_come_back_in_one_zip_and_a_bad_one_is_reported(page, tmp_path, photo, pipeline):
-    (tmp_path / "bad.png").write_text("no picture")
-    photo.save(tmp_path / "one.png")
-    photo.rotate(90, expand=True).save(tmp_path / "two.png")
-    page.get_by_role("tab", name="Several photos").click()
-    page.locator("#photos input[type=file]").set_input_files([tmp_path / f"{n}.png" for n in ("one", "bad", "two")])
-    expect(page.locator("#photos")).to_contain_text("two")
-    page.locator("#paint-all").click()
-    expect(page.locator("#report")).to_contain_text("2 / 3")
-    expect(page.locator("#report")).to_contain_text("✗ bad.png")
-    with page.expect_download() as waiting:
-        page.locator("#zip a").first.click()
-    with zipfile.ZipFile(waiting.value.path()) as archive:
-        assert sorted(archive.namelist()) == ["one-red.png", "two-red.png"]
-        with archive.open("two-red.png") as file:
-            assert_alike(np.asarray(Image.open(file)).astype(int), pixels(pipeline(tmp_path / "two.png", "red")))
-
-
 def test_the_painting_is_explained_where_that_is_asked_for(page, photo_file):
     add(page, photo_file)
     says(page, "Red, 80 × 96 pixels.")
@@ -490,12 +403,14 @@ def test_the_call_shown_for_curl_works(address, photo_file, tmp_path):
 def test_every_endpoint_names_its_parameters(address):
     client = Client(address, verbose=False, analytics_enabled=False)
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert sorted(endpoints) == ["/paint", "/paint_all", "/preview", "/styles"]
+    assert sorted(endpoints) == ["/every_style", "/explain", "/paint", "/paint_all", "/preview", "/styles"]
+    assert all(told["description"] for told in endpoints.values())
     settings = ["style", "strength", "brush_size", "keep_colors", "second", "second_share", "third", "third_share"]
     names = {name: [each["parameter_name"] for each in told["parameters"]] for name, told in endpoints.items()}
     assert names["/paint"] == ["photo", *settings, "mask", "file_format"]
     assert names["/paint_all"] == ["photos", *settings, "mask", "file_format"]
-    assert names["/preview"] == ["photo", *settings, "mask"]
+    assert names["/preview"] == names["/explain"] == ["photo", *settings, "mask"]
+    assert names["/every_style"] == ["photo"]
     assert [style["key"] for style in client.predict(api_name="/styles")["styles"]] == ["red", "blue"]
 
 
@@ -523,6 +438,27 @@ def test_a_program_can_paint(address, photo_file, pipeline, tmp_path):
     assert about == "Blue, 80 × 96 pixels."
     with pytest.raises(Exception, match="There is no style 'green': choose from red, blue"):
         client.predict(photo=handle_file(photo_file), style="green", strength=1, api_name="/paint")
+
+
+def test_a_program_is_told_of_a_painting_and_of_every_style(address, photo_file, photo, pipeline, tmp_path):
+    client = Client(address, download_files=tmp_path, verbose=False, analytics_enabled=False)
+    numbers, departs, doubted = client.predict(photo=handle_file(photo_file), style="red", api_name="/explain")
+    assert set(numbers) == {"kept", "nearer", "grid"}
+    assert numbers["kept"] == pytest.approx(luminance_ssim(*tensors(photo_file, pipeline(photo_file, "red"))), abs=1e-3)
+    assert Image.open(departs).size == photo.size[::-1] and doubted is None  # this pack carries no discriminator
+    untouched, _, _ = client.predict(photo=handle_file(photo_file), style="red", strength=0, api_name="/explain")
+    assert untouched["kept"] == pytest.approx(1, abs=1e-6)
+    pictures = client.predict(photo=handle_file(photo_file), api_name="/every_style")
+    for style, shown in zip(("red", "blue"), pictures, strict=True):
+        assert shown["caption"] == style
+        near = np.abs(pixels(pipeline(photo_file, style)) - np.asarray(Image.open(shown["image"]).convert("RGB")))
+        assert near.mean() < JPEG_LEVELS
+    with pytest.raises(Exception, match="There is no style 'green': choose from red, blue"):
+        client.predict(photo=handle_file(photo_file), style="green", api_name="/explain")
+
+
+def tensors(*pictures):
+    return [picture_to_tensor(load_picture(picture).rgb) for picture in pictures]
 
 
 def test_a_file_of_the_server_that_nobody_uploaded_is_not_painted(address, pack):

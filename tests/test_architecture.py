@@ -27,7 +27,7 @@ LEVELS = (
     {"examples", "page_look", "page_texts", "page_calls", "page_waiting", "page_says", "page_files", "zero_gpu"}
     | {"evaluate_command"},
     {"page_events", "page_head"},
-    {"page_drawing"},
+    {"page_drawing", "page_endpoints"},
     {"demo", "cli"},
     {"__main__"},
 )
