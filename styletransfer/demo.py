@@ -13,7 +13,7 @@ from styletransfer.examples import paint_ahead
 from styletransfer.hub_catalog import watch_hub
 from styletransfer.images import PICTURE_SUFFIXES
 from styletransfer.limits import Limits
-from styletransfer.page_drawing import Drawing, build_drawing, connect_drawing
+from styletransfer.page_drawing import Drawing, ask_canvas, build_drawing, connect_drawing
 from styletransfer.page_endpoints import NAMES, connect_answers, named
 from styletransfer.page_events import MANY, NO_STYLE, Events, choices, notes_of
 from styletransfer.page_head import head_settings
@@ -254,8 +254,9 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
     taken = {"outputs": [parts.file, parts.message], "preprocess": False, "show_progress_on": parts.saving, **full}
     named_paint = named(events.paint, "photo", *NAMES, "file_format")
     # The page sends the canvas itself: the mask made of it is one stroke behind until the server has answered.
-    drawn = [parts.photo, *parts.settings[:-1], parts.drawing.canvas, parts.file_format]
-    downloading = parts.download.click(events.take_home, drawn, **taken, api_visibility="private")
+    drawn = [parts.photo, *parts.settings[:-1], parts.drawing.drawn, parts.file_format]
+    asked = ask_canvas(parts.drawing, parts.download)
+    downloading = asked.then(events.take_home, drawn, **taken, api_visibility="private")
     downloading.success(None, parts.file, js=SAVE_FILE)
     several = gr.State()  # what is finished of several photos, until all are
     running += [

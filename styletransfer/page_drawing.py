@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import gradio as gr
+from gradio.events import Dependency
 
 from styletransfer.page_events import Events
 
@@ -24,7 +25,8 @@ class Drawing:
 
     wanted: gr.Checkbox
     canvas: gr.ImageEditor
-    mask: gr.Image  # what was drawn, as a file; never seen
+    drawn: gr.JSON  # what the canvas held when it was last asked; never seen
+    mask: gr.Image  # the mask made of it, as a file; never seen
     stroke: gr.Button  # clicked by the browser after each stroke; never seen
 
 
@@ -42,8 +44,26 @@ def build_drawing(texts: gr.I18n) -> Drawing:
         interactive=True,
         elem_id="canvas",
     )
+    drawn = gr.JSON(visible=False)
     mask = gr.Image(type="filepath", label="Mask", visible=False, elem_id="mask-file")
-    return Drawing(wanted, canvas, mask, gr.Button(visible="hidden", elem_id="stroke"))
+    return Drawing(wanted, canvas, drawn, mask, gr.Button(visible="hidden", elem_id="stroke"))
+
+
+def ask_canvas(drawing: Drawing, button: gr.Button) -> Dependency:
+    """The event that puts the canvas's pictures into `drawing.drawn` when the button is clicked, for others to follow.
+
+    It runs in the browser alone. Gradio asks every input and output of a server's event for its value, at every step of
+    any event of the page, and the canvas answers by uploading three pictures: sixty in a stroke, minutes on a phone.
+    """
+    return button.click(
+        None,
+        drawing.canvas,
+        drawing.drawn,
+        js="canvas => canvas",
+        trigger_mode="always_last",
+        show_progress="hidden",
+        api_visibility="private",
+    )
 
 
 def connect_drawing(page: gr.Blocks, photo: gr.Image, drawing: Drawing, events: Events) -> None:
@@ -54,8 +74,10 @@ def connect_drawing(page: gr.Blocks, photo: gr.Image, drawing: Drawing, events: 
         events.canvas,
         [drawing.wanted, photo],
         [drawing.canvas, drawing.mask],
+        show_progress_on=drawing.stroke,  # in place of the canvas, see `ask_canvas`
         **silent,
     )
     # Not canvas.input: it tells of every move of the pointer, and hands out pictures from before the last stroke.
     page.load(None, js=TELL_STROKES)
-    drawing.stroke.click(events.mask_of, drawing.canvas, drawing.mask, trigger_mode="always_last", **silent)
+    asked = ask_canvas(drawing, drawing.stroke)
+    asked.then(events.mask_of, drawing.drawn, drawing.mask, trigger_mode="always_last", **silent)

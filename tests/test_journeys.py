@@ -267,7 +267,7 @@ def test_strength_brush_colors_and_a_mix_of_three_are_followed_and_taken_home(pa
     shows(page, pipeline(photo_file, "red", strength=0.8, brush_size=1.5, keep_colors=True))
     for place, title in (("second", "Oak"), ("third", "Elm")):
         page.locator(f"#{place} input").click()
-        page.get_by_role("option", name=title).click()
+        page.get_by_role("option", name=title).last.click()  # the list before it may still be closing
     set_number(page, "third-share", 0.25)
     mix = {"red": 1, "oak": 0.5, "elm": 0.25}
     expected = pipeline(photo_file, mix, strength=0.8, brush_size=1.5, keep_colors=True)
@@ -286,8 +286,12 @@ def test_only_what_is_drawn_over_is_painted_the_last_stroke_included(page, tmp_p
     expect(page.locator("#canvas").get_by_label("Brush").first).to_be_visible()
     canvas.scroll_into_view_if_needed()
     page.wait_for_timeout(2000)  # the canvas says nothing when it is ready to be drawn on
+    uploads = []
+    page.on("request", lambda request: uploads.append(request.url) if "/upload" in request.url else None)
     with page.expect_request(asks_with_mask):
         draw(page, canvas, y=0)
+    says(page, re.compile("^Red, 400 × 320 pixels"))
+    assert len(uploads) == 3  # background, layer and composite, once
     with page.expect_download() as waiting:
         draw(page, canvas, y=70)
         page.locator("#download").click()  # at once: the server has not seen this stroke

@@ -150,7 +150,7 @@ SAID = [
 @pytest.mark.parametrize(("language", "place", "said"), SAID)
 def test_who_waits_sees_their_place_and_can_leave_the_queue(open_page, address, pictures, language, place, said):
     before = [Client(address, verbose=False, analytics_enabled=False) for _ in range(2)]
-    large = {"photo": handle_file(pictures["large"]), "style": "monet", "api_name": "/paint"}
+    large = {"photo": handle_file(pictures["large"]), "style": "the-scream", "api_name": "/paint"}
     page = open_page(language)
     add(page, pictures["small"])
     expect(page.locator("#download")).to_be_enabled(timeout=LONG)
