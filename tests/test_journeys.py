@@ -10,7 +10,10 @@ import re
 import subprocess
 import sys
 import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -463,6 +466,32 @@ def test_the_code_on_the_page_makes_the_painting_on_the_page(page, tmp_path, pho
     assert done.returncode == 0, done.stderr
     painting = done.stdout.splitlines()[-1]
     assert_alike(pixels(painting), pixels(pipeline(tmp_path / "photo.jpg", "red", strength=0.4)))
+
+
+@pytest.fixture
+def another_site(address, tmp_path):
+    """A page of somebody else's with the app in an iframe, at another host name: to the browser, another site."""
+    frame = f'<iframe src="{address}" style="width: 100%; height: 3000px; border: 0"></iframe>'
+    (tmp_path / "index.html").write_text(f"<!doctype html><title>Another site</title>{frame}")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_address[1]}/"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_page_works_inside_another_site(browser, another_site, photo_file, size):
+    width, height = SIZES[size]
+    context = browser.new_context(viewport={"width": width, "height": height})
+    context.set_default_timeout(PATIENCE)
+    site = context.new_page()
+    site.goto(another_site)
+    inside = site.frame_locator("iframe")
+    add(inside, photo_file)
+    says(inside, PAINTED)
+    expect(inside.locator("#painting img").last).to_be_visible()
+    assert site.frames[1].evaluate("document.documentElement.scrollWidth <= innerWidth")
+    context.close()
 
 
 # ---------------------------------------------------------------- the keyboard alone
