@@ -276,16 +276,18 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
         ),
     ]
     let_cancel(parts.cancel, running, events.cancelled, several, [parts.cancelled, parts.zip, parts.report, several])
-    # The numbers follow the painting, which comes first; who does not ask for them waits for nothing.
+    # The numbers follow the painting, which comes first; who does not ask for them waits for nothing and sends nothing.
+    pulse = gr.Number(visible=False)
+    silent = {"show_progress": "hidden", "api_visibility": "private"}
+    parts.painting.change(None, parts.explain, pulse, js="wanted => wanted ? Date.now() : null", **silent)
     gr.on(
-        [parts.explain.change, parts.painting.change],
+        [parts.explain.change, pulse.change],
         events.explain,
         [parts.explain, parts.photo, *parts.settings],
         [parts.reading, *parts.overlays],
         preprocess=False,
-        show_progress="hidden",
         trigger_mode="always_last",
-        api_visibility="private",
+        **silent,
         **painter,
     )
 

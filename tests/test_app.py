@@ -296,6 +296,18 @@ def test_the_painting_is_explained_where_that_is_asked_for(page, photo_file):
     expect(page.locator("#reading")).not_to_contain_text("Kept")
 
 
+def test_a_setting_asks_the_server_for_the_painting_and_for_nothing_else(page, photo_file, pipeline):
+    add(page, photo_file)
+    says(page, "Red, 80 × 96 pixels.")
+    page.wait_for_timeout(1000)  # what follows a photo is over
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/queue/join" in request.url else None)
+    set_number(page, "strength", 0.4)
+    shows(page, pipeline(photo_file, "red", strength=0.4))
+    page.wait_for_timeout(1000)
+    assert len(asked) == 1
+
+
 # ---------------------------------------------------------------- bad input
 
 
