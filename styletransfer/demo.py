@@ -20,9 +20,11 @@ from styletransfer.page_head import head_settings
 from styletransfer.page_look import (
     CSS,
     FILTER_STYLES,
+    HIDE_PAINT,
     JOIN_CHOICES,
     NAME_PICTURES,
     SAVE_FILE,
+    SHOW_PAINT,
     SHOW_PAINTING,
     card_pictures,
     theme,
@@ -121,10 +123,12 @@ def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
 def _left(studio: Studio, texts: gr.I18n) -> dict[str, object]:
     parts = _style_cards(studio.catalog, texts)
     with gr.Tabs():
-        with gr.Tab(texts("one_photo")):
+        with gr.Tab(texts("one_photo")) as one:
             parts |= _photo(texts)
-        with gr.Tab(texts("many_photos")):
+        with gr.Tab(texts("many_photos")) as several:
             parts |= _photos(texts)
+    one.select(None, js=SHOW_PAINT)
+    several.select(None, js=HIDE_PAINT)
     strength = gr.Slider(0, 1, value=1, step=0.05, label=texts("strength"), elem_id="strength")
     with gr.Accordion(texts("more"), open=False, elem_id="more"):
         more, drawing = _more(studio.catalog, texts)

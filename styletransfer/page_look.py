@@ -67,7 +67,7 @@ footer {display: none !important}
 .form:has(#search) {border: 0; background: none; box-shadow: none}
 #search {padding: 0 0 10px; border: 0; background: none}
 #search input, #search textarea {background: var(--block-background-fill)}
-#styles label[hidden], #card-pictures, #file, #canvas .layer-wrap {display: none}
+#styles label[hidden], #card-pictures, #file, #canvas .layer-wrap, .several #paint {display: none}
 @media (max-width: 600px) {#styles .wrap:last-child {max-height: 370px}}
 #message {min-height: 1.5em}
 #message p {margin: 0; line-height: 1.5}
@@ -112,6 +112,9 @@ JOIN_CHOICES = """() => {
   new MutationObserver(join).observe(document.body, {childList: true, subtree: true})
   join()
 }"""
+# Several photos have a button of their own: the one for a single photo would paint something else.
+HIDE_PAINT = '() => document.body.classList.add("several")'
+SHOW_PAINT = '() => document.body.classList.remove("several")'
 SAVE_FILE = """file => {
   if (!file) return
   const link = document.createElement("a")

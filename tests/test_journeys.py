@@ -437,6 +437,7 @@ def test_several_photos_come_back_in_one_zip_and_the_bad_one_is_told(page, tmp_p
     photo.save(tmp_path / "one.png")
     photo.rotate(90, expand=True).save(tmp_path / "two.png")
     page.get_by_role("tab", name="Several photos").click()
+    expect(page.locator("#paint")).to_be_hidden()
     page.locator("#photos input[type=file]").set_input_files([tmp_path / f"{n}.png" for n in ("one", "bad", "two")])
     expect(page.locator("#photos")).to_contain_text("two")
     page.locator("#paint-all").click()
@@ -450,6 +451,8 @@ def test_several_photos_come_back_in_one_zip_and_the_bad_one_is_told(page, tmp_p
             with archive.open(f"{name}-red.png") as file:
                 seen = np.asarray(Image.open(file)).astype(int)
             assert_alike(seen, pixels(pipeline(tmp_path / f"{name}.png", "red")))
+    page.get_by_role("tab", name="One photo").click()
+    expect(page.locator("#paint")).to_be_visible()
 
 
 # ---------------------------------------------------------------- automate
