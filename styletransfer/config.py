@@ -68,6 +68,7 @@ class TrainingConfig:
     style_loss_weight: float = _flag(10.0, "Gram distance to the paintings")
     content_loss_weight: float = _flag(1.0, "features of the photo kept")
     content_balance: tuple[str, ...] = _flag((), "NAME=FACTOR: content weight of one style, times; repeat for more")
+    feature_matching_weight: float = _flag(0.0, "mean activations of deep features as the collection has them")
     adversarial_weight: float = _flag(0.1, "fooling the discriminator")
     adversarial: str = _flag("non-saturating", "form of the adversarial loss", ADVERSARIAL)
     l1_weight: float = _flag(0.0, "pixels of the photo kept")
@@ -89,6 +90,7 @@ class TrainingConfig:
     r1_every: int = _flag(16, "steps between gradient penalties")
 
     grid_weight: float = _flag(0.02, "gray levels of a regular pattern at periods 4, 8/3 and 2 pixels")
+    border_weight: float = _flag(0.0, "rim of the painting that the photo has not: all that is asked of the rim")
 
     style_octaves: int = _flag(2, "resolutions that style is measured at, each half of the one before")
     style_patches: int = _flag(2, "n: style is also asked of each of n x n patches, so that no sky stays bare")
@@ -98,6 +100,7 @@ class TrainingConfig:
     content_network: str = _flag("vgg19", "network that content is measured in", NETWORKS)
     content_layers: tuple[str, ...] = _flag(("relu3_1",), "its layers")
     content_network_weights: str | None = _flag(None, "local safetensors file; torchvision's when absent")
+    feature_matching_layers: tuple[str, ...] = _flag(("relu4_1",), "of the network of content")
     content_distance: str = _flag("energy", "energy: Johnson 2016; normalized: as LPIPS", ("energy", "normalized"))
 
     learning_rate: float = _flag(2e-3, "of the generator")

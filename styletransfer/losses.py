@@ -108,6 +108,23 @@ def perceptual_distance(features: Sequence[Tensor], photo_features: Sequence[Ten
     return torch.stack(per_layer).sum(dim=0)
 
 
+def feature_matching_loss(features: Sequence[Tensor], target_means: Sequence[Tensor]) -> Tensor:
+    """Distance of mean activations in units of the target's energy, mean over layers: (N,).
+
+    Salimans 2016, section 3.1, in fixed features, not in the discriminator's: what a collection looks like on average,
+    where a Gram matrix of early layers knows palette and strokes alone.
+
+    Args:
+        features: one (N, C, h, w) per layer, of the fake paintings.
+        target_means: one (N, C) per layer.
+    """
+    per_layer = [
+        _relative_energy(f.float().mean(dim=(2, 3)) - target, target)
+        for f, target in zip(features, target_means, strict=True)
+    ]
+    return torch.stack(per_layer).mean(dim=0)
+
+
 def patch_nce_loss(queries: Sequence[Tensor], keys: Sequence[Tensor], temperature: float = 0.07) -> Tensor:
     """Each place of a painting tells its own place in the photo from the others: (N,) (Park 2020, eq. 4).
 
@@ -165,6 +182,38 @@ def grid_loss(painting: Tensor) -> Tensor:
             peak = spectrum[:, bin_ - 1 : bin_ + 2].amax(dim=1)
             total = total + F.relu(peak - around.mean(dim=1)).mean()
     return total
+
+
+def border_loss(painting: Tensor, photo: Tensor) -> Tensor:
+    """How much a painting's rim differs from what is beside it, over the same of its photo: 1 is no rim of its own.
+
+    Args:
+        painting, photo: (N, 3, H, W) in [-1, 1], whole pictures as they were painted, sides at least 20.
+    """
+    return ((border_steps(painting) + 0.01) / (border_steps(photo) + 0.01)).mean()
+
+
+def border_steps(pictures: Tensor) -> Tensor:
+    """|mean(outer 4-pixel ring) - mean(next 4 pixels)| + |the same of standard deviations|, values in [0, 1]: (N,).
+
+    Args:
+        pictures: (N, 3, H, W) in [-1, 1], sides at least 20.
+    """
+    values = (pictures if pictures.dtype == torch.float64 else pictures.float()) / 2
+    outer, inner = _ring(values, 0, 4), _ring(values, 4, 8)
+    means = outer.mean(dim=(1, 2)) - inner.mean(dim=(1, 2))
+    # A root has no slope at 0, where a ring is of one color.
+    deviations = [ring.var(dim=(1, 2)).clamp_min(1e-10).sqrt() for ring in (outer, inner)]
+    return means.abs() + (deviations[0] - deviations[1]).abs()
+
+
+def _ring(values: Tensor, start: int, stop: int) -> Tensor:
+    """(N, 3, H, W) -> (N, 3, P), the pixels that are `start` to `stop` - 1 away from the border."""
+    height, width = values.shape[2:]
+    inside = torch.zeros(height, width, dtype=torch.bool, device=values.device)
+    inside[start : height - start, start : width - start] = True
+    inside[stop : height - stop, stop : width - stop] = False
+    return values[:, :, inside]
 
 
 class _Gram(torch.autograd.Function):

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from styletransfer.errors import InputError
 from styletransfer.features import Features
 from styletransfer.lab import color_statistics
-from styletransfer.losses import gram_matrix
+from styletransfer.losses import border_loss, gram_matrix
 from styletransfer.stored_weights import read_weights
 
 LPIPS_LAYERS = ("relu1", "fire3", "fire5", "fire6", "fire7", "fire8", "fire9")
@@ -108,7 +108,7 @@ def border_ratio(painted: Tensor, photo: Tensor) -> float:
     Args:
         painted, photo: (1, 3, H, W) each in [-1, 1], sides at least 20.
     """
-    return (_border_step(painted) + 0.01) / (_border_step(photo) + 0.01)
+    return border_loss(painted.double(), photo.double()).item()
 
 
 def luminance_ssim(a: Tensor, b: Tensor) -> float:
@@ -216,18 +216,3 @@ def _spectral_peak(lines: Tensor, frequency: float) -> float:
     near, around = (spectrum[max(center - reach, 0) : center + reach + 1] for reach in (1, 6))
     # numpy's median, not torch's, which takes the lower of two middle values
     return (near.max() - around.quantile(0.5)).item()
-
-
-def _border_step(picture: Tensor) -> float:
-    values = (picture[0].double() + 1) / 2
-    outer, inner = _ring(values, 0, 4), _ring(values, 4, 8)
-    return ((outer.mean() - inner.mean()).abs() + (outer.std() - inner.std()).abs()).item()
-
-
-def _ring(values: Tensor, start: int, stop: int) -> Tensor:
-    """(3, H, W) -> the values of pixels that are `start` to `stop` - 1 away from the border."""
-    height, width = values.shape[1:]
-    inside = torch.zeros(height, width, dtype=torch.bool, device=values.device)
-    inside[start : height - start, start : width - start] = True
-    inside[stop : height - stop, stop : width - stop] = False
-    return values[:, inside]

@@ -22,7 +22,7 @@ from styletransfer.features import Features
 from styletransfer.networks import Networks
 from styletransfer.patch_head import choose_places, is_mirrored
 
-TARGET_PAINTINGS = 64  # of a style, for its mean Gram matrices
+TARGET_PAINTINGS = 64  # of a style, for its mean Gram matrices and mean activations
 
 
 class Objective(nn.Module):
@@ -32,9 +32,18 @@ class Objective(nn.Module):
         config: weights and networks.
         style_features: what style is measured in; None where neither style nor content has a weight.
         target_grams: for each octave, for each layer (S, C, C), the mean Gram matrix of each style's paintings.
+        matched_features: what feature matching looks with; None where it has no weight.
+        target_means: for each of its layers (S, C), the mean activations over each style's paintings.
     """
 
-    def __init__(self, config: TrainingConfig, style_features: Features | None, target_grams: Sequence[Tensor]) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        style_features: Features | None,
+        target_grams: Sequence[Tensor],
+        matched_features: Features | None = None,
+        target_means: Sequence[Tensor] = (),
+    ) -> None:
         super().__init__()
         self.config = config
         self.style_features = style_features
@@ -43,6 +52,9 @@ class Objective(nn.Module):
         self.content_features = content_network(config) if apart else None
         for index, gram in enumerate(target_grams):
             self.register_buffer(f"gram_{index}", gram)
+        self.matched_features = matched_features
+        for index, means in enumerate(target_means):
+            self.register_buffer(f"mean_{index}", means)
         balance = pairs("--content-balance", config.content_balance)
         unknown = set(balance) - set(config.style_sources)
         if unknown:
@@ -59,6 +71,9 @@ class Objective(nn.Module):
         if config.content_loss_weight:
             content = self._content(features, fake_painting, photo) * (style_weights @ self.content_factors)
             terms["content"] = config.content_loss_weight * content.mean()
+        if config.feature_matching_weight:
+            matched = self._feature_matching(fake_painting, style_weights)
+            terms["feature_matching"] = config.feature_matching_weight * matched
         extra = {
             "l1": (config.l1_weight, losses.l1_loss),
             "color": (config.color_weight, losses.color_loss),
@@ -90,19 +105,32 @@ class Objective(nn.Module):
             photo_features = network(photo)[start:]
         return distance(features[start:] if self.shared else network(fake_painting), photo_features)
 
+    def _feature_matching(self, fake_painting: Tensor, style_weights: Tensor) -> Tensor:
+        features = self.matched_features(fake_painting)
+        targets = [style_weights @ getattr(self, f"mean_{index}") for index in range(len(features))]
+        return losses.feature_matching_loss(features, targets).mean()
+
 
 def build_objective(
     config: TrainingConfig,
     paintings: Callable[[str, int], Iterable[Tensor]],  # of a style, at most so many: (1, 3, H, W) in [-1, 1]
     device: torch.device,
 ) -> Objective:
-    """The objective of a config, its target taken from the paintings of each style."""
-    features, per_style = style_network(config), []
-    for style in config.style_sources if features else ():
-        some = (painting.to(device) for painting in paintings(style, TARGET_PAINTINGS))
-        per_style.append(mean_grams(features.to(device), some, len(config.style_layers), config.style_octaves))
-    grams = [torch.stack(per_layer) for per_layer in zip(*per_style, strict=True)]
-    return Objective(config, features, grams).to(device)
+    """The objective of a config, its targets taken from the paintings of each style."""
+
+    def targets(network: Features | None, means: Callable[[Iterable[Tensor]], list[Tensor]]) -> list[Tensor]:
+        per_style = []
+        for style in config.style_sources if network else ():
+            some = (painting.to(device) for painting in paintings(style, TARGET_PAINTINGS))
+            per_style.append(means(some))
+        return [torch.stack(per_layer) for per_layer in zip(*per_style, strict=True)]
+
+    features, matched = (
+        network and network.to(device) for network in (style_network(config), feature_matching_network(config))
+    )
+    grams = targets(features, lambda some: mean_grams(features, some, len(config.style_layers), config.style_octaves))
+    means = targets(matched, lambda some: mean_activations(matched, some))
+    return Objective(config, features, grams, matched, means).to(device)
 
 
 class Scene(NamedTuple):
@@ -174,6 +202,8 @@ def generator_terms(
         terms |= _contrastive_terms(config, networks, bare, inner, repainted, step)
     if networks.photo_generator:
         terms |= _cycle_terms(config, networks, scene)
+    if config.border_weight:  # of the whole crop, which is painted as a photo is: the others do not look at its rim
+        terms["border"] = config.border_weight * losses.border_loss(scene.fake_painting, scene.batch.photo)
     return terms
 
 
@@ -272,7 +302,8 @@ def yardstick_config(config: TrainingConfig) -> TrainingConfig:
     filters = {"network": "squeezenet1_1", "network_weights": "random"}
     fixed = {f"{what}_{name}": value for what in ("style", "content") for name, value in filters.items()}
     layers = {"style_layers": ("relu1", "fire2", "fire3"), "content_layers": ("fire5",)}
-    return replace(config, **fixed, **layers, style_loss_weight=10.0, content_loss_weight=1.0)
+    weights = {"style_loss_weight": 10.0, "content_loss_weight": 1.0, "feature_matching_weight": 0.0}
+    return replace(config, **fixed, **layers, **weights)
 
 
 @torch.no_grad()
@@ -314,6 +345,21 @@ def content_network(config: TrainingConfig) -> Features:
     """The network that content is measured in, where it is another one."""
     features = Features(config.content_network, config.content_layers, config.content_network_weights)
     return features.to(memory_format=torch.channels_last)
+
+
+def feature_matching_network(config: TrainingConfig) -> Features | None:
+    """The network of content as far as feature matching looks; None where that has no weight."""
+    if not config.feature_matching_weight:
+        return None
+    features = Features(config.content_network, config.feature_matching_layers, config.content_network_weights)
+    return features.to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def mean_activations(features: Features, paintings: Iterable[Tensor]) -> list[Tensor]:
+    """Mean activations over places and paintings (1, 3, H, W): for each layer (C,)."""
+    per_painting = [[layer[0].mean(dim=(1, 2)) for layer in features(painting)] for painting in paintings]
+    return [torch.stack(means).mean(dim=0) for means in zip(*per_painting, strict=True)]
 
 
 @torch.no_grad()

@@ -322,6 +322,31 @@ def test_a_pictures_feature_loss_does_not_depend_on_its_batch(name: str) -> None
     assert together.std() > 1e-3
 
 
+def rimmed(brighter: float, side: int = 32) -> Tensor:
+    """Gray, its outer four pixels brighter by so much of the range from black to white."""
+    picture = torch.zeros(1, 3, side, side)
+    rim = torch.ones(side, side, dtype=torch.bool)
+    rim[4:-4, 4:-4] = False
+    picture[..., rim] = 2 * brighter
+    return picture
+
+
+def test_border_loss_is_the_rim_of_the_painting_over_that_of_its_photo() -> None:
+    paintings = torch.cat([rimmed(0.2), rimmed(0.0)])
+    photos = torch.cat([rimmed(0.04), rimmed(0.01)])
+    assert losses.border_loss(paintings, photos).item() == pytest.approx((0.21 / 0.05 + 0.01 / 0.02) / 2, rel=1e-5)
+    assert losses.border_loss(photos, photos).item() == 1.0
+
+
+def test_border_loss_has_finite_gradients_that_reach_the_rim_only() -> None:
+    for painting in (rimmed(0.2), random(1, 3, 32, 32)):  # rings of one color have no contrast to speak of
+        painting.requires_grad_()
+        losses.border_loss(painting, random(1, 3, 32, 32, seed=1)).backward()
+        assert painting.grad.isfinite().all()
+        assert painting.grad[..., :8, :].abs().max() > 0
+        assert painting.grad[..., 8:-8, 8:-8].abs().max() == 0
+
+
 BATCH_MEANS = {
     "l1_loss": losses.l1_loss,
     "color_loss": lambda a, b: losses.color_loss(a, b, blur=4),

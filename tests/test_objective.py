@@ -15,6 +15,7 @@ from styletransfer.objective import (
     Objective,
     Scene,
     as_photos,
+    build_objective,
     discriminator_terms,
     generator_terms,
     mean_grams,
@@ -104,6 +105,21 @@ def test_every_weight_multiplies_its_term(name: str, flag: str) -> None:
     assert small.keys() == large.keys()
     for term in small:
         torch.testing.assert_close(large[term], small[term] * (3 if term == name else 1))
+
+
+def test_feature_matching_is_the_distance_to_the_mean_over_the_paintings_of_the_style_asked_for() -> None:
+    config = configure(feature_matching_weight=2.0, feature_matching_layers=("fire2", "fire4"))
+    collections = {"wave": [PAINTINGS[:1], PAINTINGS[1:, :, :40]], "night": [PHOTOS[:1]]}
+    objective = build_objective(config, lambda style, limit: iter(collections[style]), torch.device("cpu"))
+    layers = [objective.matched_features(picture) for picture in (*collections["wave"], PAINTINGS[:1])]
+    per_layer = []
+    for first, second, painted in zip(*layers, strict=True):
+        mean = (first.mean(dim=(0, 2, 3)) + second.mean(dim=(0, 2, 3))) / 2
+        per_layer.append((painted.mean(dim=(0, 2, 3)) - mean).square().sum() / mean.square().sum())
+    found = objective(PAINTINGS[:1], PHOTOS[:1], STYLES[:1])["feature_matching"]
+    torch.testing.assert_close(found, 2 * (per_layer[0] + per_layer[1]) / 2)
+    own = objective(PHOTOS[:1], PHOTOS[:1], STYLES[1:])["feature_matching"]
+    assert own.item() == pytest.approx(0, abs=1e-5)
 
 
 def test_content_balance_weighs_one_style() -> None:
@@ -233,6 +249,20 @@ def test_cycles_look_at_whole_crops_and_losses_inside_them() -> None:
     config = configure(cycle_weight=10.0, loss_margin=8, crop_size=80)
     terms = generator_terms(config, networks, networks, scene_of(networks), step=0)
     assert {name: term.item() for name, term in terms.items()} == {"cycle_photo": 0.0, "cycle_painting": 0.0}
+
+
+def test_the_border_term_alone_looks_at_the_rim() -> None:
+    networks = Networks(Brighter(0.25), Linear())
+    scene = scene_of(networks)
+    terms = {}
+    for weight in (0.0, 0.5):
+        config = configure(border_weight=weight, loss_margin=8, crop_size=80)
+        terms[weight] = generator_terms(config, networks, networks, scene, step=0)
+    assert "border" not in terms[0.0]
+    rim = losses.border_loss(scene.fake_painting, scene.batch.photo)
+    assert terms[0.5]["border"].item() == pytest.approx(0.5 * rim.item())
+    terms[0.5]["border"].backward()
+    assert networks.generator.by.grad is not None
 
 
 def test_each_side_is_asked_to_fool_its_own_discriminator_which_learns_nothing_from_it() -> None:
