@@ -11,22 +11,30 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
 from styletransfer.cards import write_card
 from styletransfer.config import load_config, pairs
+from styletransfer.contrast import change_weights
 from styletransfer.generator import Generator
-from styletransfer.pack_files import RECIPE, RUN, SAMPLES
-from styletransfer.packs import load_pack, save_pack
+from styletransfer.pack_files import RUN
+from styletransfer.packs import load_pack
 from styletransfer.training_setup import checkpoint_folder, initialize
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ("first", "second", "third", "fourth")  # in this order: each may start from an earlier one
-PREPARED_BY = {"fourth": "objectives/perceptual"}  # trained before it and not shipped
-TAKEN_OVER = {"first": ("monet",), "third": ("hiroshige",)}  # the fourth recipe learns them better: not shipped twice
+PREPARED_BY = {  # trained before them, in this order, and not shipped
+    "first": ("earlier/first",),
+    "second": ("earlier/second",),
+    "third": ("earlier/third",),
+    "fourth": ("objectives/perceptual", "earlier/fourth"),
+}
+# Half of each weight stays as it was before the last phase, which gained in one way and lost in another; the mean has
+# the best of both. Not calibrated, because more contrast would take from the content and raise the border.
+AVERAGED = ("first", "fourth")
 
 
 def main() -> None:
@@ -44,13 +52,12 @@ def main() -> None:
 def publish(recipe: Path, photos: str, lpips_weights: str | None, held_out: dict[str, str]) -> None:
     """One pack, from its recipe to styles/."""
     config = load_config(recipe)
-    if recipe.stem in PREPARED_BY:
-        train(path_of(PREPARED_BY[recipe.stem]))
+    for name in PREPARED_BY.get(recipe.stem, ()):
+        train(path_of(name))
     train(recipe)
     pack = Path(config.output_dir, "pack")
-    leave_out(pack, TAKEN_OVER.get(recipe.stem, ()))
-    paintings = {name: config.style_sources[name] for name in load_pack(pack).styles}
-    sources = paintings | {name: source for name, source in held_out.items() if name in paintings}
+    paintings = config.style_sources
+    sources = {name: held_out.get(name, source) for name, source in paintings.items()}
     weights = [
         word
         for flag, file in (
@@ -62,7 +69,10 @@ def publish(recipe: Path, photos: str, lpips_weights: str | None, held_out: dict
         for word in (flag, file)
     ]
     command = [sys.executable, "-m", "styletransfer"]
-    run([*command, "calibrate", pack, "--photos", config.photos[0], *style_flags(paintings), *weights])
+    if recipe.stem in AVERAGED:
+        average(pack, Path(config.initialize_from))
+    else:
+        run([*command, "calibrate", pack, "--photos", config.photos[0], *style_flags(paintings), *weights])
     measure = [*command, "evaluate", pack, "--photos", photos, *style_flags(sources), *weights]
     run([*measure, "--json", pack / "evaluation.json", "--figure", Path(config.output_dir, "figure.png")])
     write_card(pack)
@@ -85,20 +95,15 @@ def train(recipe: Path) -> None:
     run([*launch, "--config", recipe, *resume])
 
 
-def leave_out(pack: Path, styles: Collection[str]) -> None:
-    """Take styles out of a pack; the others stay as they are."""
+def average(pack: Path, before: Path) -> None:
+    """The mean of a pack's weights and of those that its training started from (Wortsman 2022, section 3)."""
     trained = load_pack(pack)
-    kept = {name: title for name, title in trained.styles.items() if name not in styles}
-    if kept == dict(trained.styles):
-        return
-    generator = Generator(styles=kept, channels=trained.config["channels"], blocks=trained.config["blocks"])
-    initialize(generator, trained)
-    gone = {pack / SAMPLES / f"{name}.webp" for name in styles}
-    files = {path: path.read_bytes() for path in (pack / RUN, *(pack / SAMPLES).glob("*.webp")) if path not in gone}
-    save_pack(pack, generator.eval(), samples={}, recipe=json.loads((pack / RECIPE).read_text(encoding="utf-8")))
-    for path, content in files.items():  # as they were: not compressed twice, and made where the training was
-        path.write_bytes(content)
-    write_card(pack)
+    earlier = Generator(styles=trained.styles, channels=trained.config["channels"], blocks=trained.config["blocks"])
+    initialize(earlier, load_pack(before))
+    for weight, old in zip(trained.parameters(), earlier.parameters(), strict=True):
+        weight.data.lerp_(old.data, 0.5)
+    run = json.loads((pack / RUN).read_text(encoding="utf-8"))
+    change_weights(pack, trained, {**run, "weights": "half of them from before the last phase"})
 
 
 def style_flags(sources: Mapping[str, str]) -> list[str]:

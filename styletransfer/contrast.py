@@ -17,6 +17,7 @@ from torch import Tensor
 
 from styletransfer.errors import InputError
 from styletransfer.evaluation import check_known, evenly_spaced
+from styletransfer.generator import Generator
 from styletransfer.images import fit_long_side, load_picture, picture_to_tensor
 from styletransfer.judge import Judge, WeightFiles, mean_style
 from styletransfer.metrics import border_ratio, picture_grams, relative_gram_distance
@@ -112,12 +113,20 @@ def _least(distance: Callable[[float], float]) -> float:
 
 
 def _rewrite(folder: Path, factors: Mapping[str, float]) -> None:
-    generator, discriminator = load_pack(folder), load_discriminator(folder)
+    generator, run = load_pack(folder), _told(folder / RUN)
     for name, factor in factors.items():
         generator.scale_contrast(name, factor)
-    recipe, run = (_told(folder / name) for name in (RECIPE, RUN))
     before = run.get("contrast", {})
     run["contrast"] = {**before, **{name: round(before.get(name, 1.0) * f, 4) for name, f in factors.items()}}
+    change_weights(folder, generator, run)
+
+
+def change_weights(folder: Path, generator: Generator, run: Mapping[str, Any]) -> None:
+    """Write a pack again with other weights of its generator; `run` is what is told of how they came about.
+
+    Its samples are painted anew where it holds their photo, and its evaluation.json goes, because it measured others.
+    """
+    discriminator, recipe = load_discriminator(folder), _told(folder / RECIPE)
     samples = {path.stem: load_picture(path).rgb for path in (folder / SAMPLES).glob("*.webp")}
     if PHOTO in samples:  # else nobody knows what they show: they stay as they are
         painter = StyleTransferPipeline(copy.deepcopy(generator))  # a copy, because a pipeline takes precision away
