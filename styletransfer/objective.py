@@ -6,7 +6,6 @@ A loss whose weight is zero costs nothing and builds nothing; presets.py holds t
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -289,44 +288,6 @@ def frozen(networks: Iterable[nn.Module]) -> Iterator[None]:
     finally:
         for network in networks:
             network.requires_grad_(True)
-
-
-def yardstick_config(config: TrainingConfig) -> TrainingConfig:
-    """The settings of an `Objective` that means the same at every step, to compare the averages of a run by.
-
-    The run's own where it measures style and content in fixed networks. Where all networks learn, the losses of one
-    step cannot be compared with those of another: then style and content in random filters (Ustyuzhaninov 2016).
-    """
-    if config.style_loss_weight or config.content_loss_weight:
-        return config
-    filters = {"network": "squeezenet1_1", "network_weights": "random"}
-    fixed = {f"{what}_{name}": value for what in ("style", "content") for name, value in filters.items()}
-    layers = {"style_layers": ("relu1", "fire2", "fire3"), "content_layers": ("fire5",)}
-    weights = {"style_loss_weight": 10.0, "content_loss_weight": 1.0, "feature_matching_weight": 0.0}
-    return replace(config, **fixed, **layers, **weights)
-
-
-@torch.no_grad()
-def score(objective: Objective, photos: Sequence[Tensor], painted: Sequence[Sequence[Tensor]]) -> float:
-    """Sum of an objective's losses, the mean over styles and photos: less is better.
-
-    Args:
-        objective: of `yardstick_config`.
-        photos: (1, 3, H, W) in [-1, 1]; those too small for the objective are left out.
-        painted: for each style, in order, the paintings of the photos, of their sizes.
-
-    Returns:
-        NaN where every photo is too small.
-    """
-    config, totals = objective.config, []
-    least = max(64, 16 * config.style_patches << (config.style_octaves - 1))
-    for row, pictures in zip(torch.eye(len(painted), device=photos[0].device), painted, strict=True):
-        for photo, painting in zip(photos, pictures, strict=True):
-            height, width = (side // 16 * 16 for side in photo.shape[-2:])
-            if min(height, width) >= least:
-                inside = (..., slice(height), slice(width))
-                totals.append(sum(objective(painting[inside], photo[inside], row[None]).values()))
-    return torch.stack(totals).mean().item() if totals else math.nan
 
 
 def style_network(config: TrainingConfig) -> Features | None:

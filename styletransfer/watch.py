@@ -4,7 +4,9 @@ Everything here happens in the main process, on logged steps and on samples only
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -22,7 +24,7 @@ from styletransfer.detectors import Detectors, Samples
 from styletransfer.folders import remove
 from styletransfer.generator import Generator
 from styletransfer.images import fit_long_side, picture_to_tensor, save_picture
-from styletransfer.objective import Objective, build_objective, score, yardstick_config
+from styletransfer.objective import Objective, build_objective
 from styletransfer.packs import save_pack
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.samples import GRID_SIDE, first_readable, pack_samples, paint_samples, sample_grid
@@ -130,3 +132,41 @@ def _measure(config: TrainingConfig) -> str:
 def _warn(sentences: Iterable[str]) -> None:
     for sentence in sentences:
         tqdm.write(f"warning: {sentence}")
+
+
+def yardstick_config(config: TrainingConfig) -> TrainingConfig:
+    """The settings of an `Objective` that means the same at every step, to compare the averages of a run by.
+
+    The run's own where it measures style and content in fixed networks. Where all networks learn, the losses of one
+    step cannot be compared with those of another: then style and content in random filters (Ustyuzhaninov 2016).
+    """
+    if config.style_loss_weight or config.content_loss_weight:
+        return config
+    filters = {"network": "squeezenet1_1", "network_weights": "random"}
+    fixed = {f"{what}_{name}": value for what in ("style", "content") for name, value in filters.items()}
+    layers = {"style_layers": ("relu1", "fire2", "fire3"), "content_layers": ("fire5",)}
+    weights = {"style_loss_weight": 10.0, "content_loss_weight": 1.0, "feature_matching_weight": 0.0}
+    return replace(config, **fixed, **layers, **weights)
+
+
+@torch.no_grad()
+def score(objective: Objective, photos: Sequence[Tensor], painted: Sequence[Sequence[Tensor]]) -> float:
+    """Sum of an objective's losses, the mean over styles and photos: less is better.
+
+    Args:
+        objective: of `yardstick_config`.
+        photos: (1, 3, H, W) in [-1, 1]; those too small for the objective are left out.
+        painted: for each style, in order, the paintings of the photos, of their sizes.
+
+    Returns:
+        NaN where every photo is too small.
+    """
+    config, totals = objective.config, []
+    least = max(64, 16 * config.style_patches << (config.style_octaves - 1))
+    for row, pictures in zip(torch.eye(len(painted), device=photos[0].device), painted, strict=True):
+        for photo, painting in zip(photos, pictures, strict=True):
+            height, width = (side // 16 * 16 for side in photo.shape[-2:])
+            if min(height, width) >= least:
+                inside = (..., slice(height), slice(width))
+                totals.append(sum(objective(painting[inside], photo[inside], row[None]).values()))
+    return torch.stack(totals).mean().item() if totals else math.nan

@@ -44,6 +44,7 @@ SPECIAL = {
     "photo_scale": (1.25, 2.0),
     "style_layers": ("relu1_1", "relu4_1"),
     "content_layers": ("relu2_1", "relu1_2"),
+    "feature_matching_layers": ("relu3_1", "relu4_2"),
     "contrastive_layers": (1, 3),
     "workers": 1,
     "crop_size": 512,

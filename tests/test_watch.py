@@ -23,9 +23,9 @@ from training_kit import (
 from styletransfer.config import configure
 from styletransfer.generator import Generator
 from styletransfer.images import picture_to_tensor
-from styletransfer.objective import build_objective, score, yardstick_config
+from styletransfer.objective import build_objective
 from styletransfer.packs import load_pack
-from styletransfer.watch import Watch
+from styletransfer.watch import Watch, score, yardstick_config
 
 RHYTHM = {"sample_every": 2, "checkpoint_every": 4}
 
