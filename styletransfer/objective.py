@@ -48,7 +48,7 @@ class Objective(nn.Module):
         self.style_features = style_features
         self.shared = _same_network(config)
         apart = config.content_loss_weight and not self.shared
-        self.content_features = content_network(config) if apart else None
+        self.content_features = content_network(config, config.content_layers) if apart else None
         for index, gram in enumerate(target_grams):
             self.register_buffer(f"gram_{index}", gram)
         self.matched_features = matched_features
@@ -115,21 +115,23 @@ def build_objective(
     paintings: Callable[[str, int], Iterable[Tensor]],  # of a style, at most so many: (1, 3, H, W) in [-1, 1]
     device: torch.device,
 ) -> Objective:
-    """The objective of a config, its targets taken from the paintings of each style."""
+    """The objective of a config, its targets taken from the paintings of each style, which are read once."""
+    features, matched = style_network(config), None
+    if config.feature_matching_weight:
+        matched = content_network(config, config.feature_matching_layers)
+    for network in filter(None, (features, matched)):
+        network.to(device)
 
-    def targets(network: Features | None, means: Callable[[Iterable[Tensor]], list[Tensor]]) -> list[Tensor]:
-        per_style = []
-        for style in config.style_sources if network else ():
-            some = (painting.to(device) for painting in paintings(style, TARGET_PAINTINGS))
-            per_style.append(means(some))
-        return [torch.stack(per_layer) for per_layer in zip(*per_style, strict=True)]
+    def look(painting: Tensor) -> list[Tensor]:
+        painting = painting.to(device)
+        grams = style_grams(features, painting, len(config.style_layers), config.style_octaves) if features else []
+        return grams + (activations(matched, painting) if matched else [])
 
-    features, matched = (
-        network and network.to(device) for network in (style_network(config), feature_matching_network(config))
-    )
-    grams = targets(features, lambda some: mean_grams(features, some, len(config.style_layers), config.style_octaves))
-    means = targets(matched, lambda some: mean_activations(matched, some))
-    return Objective(config, features, grams, matched, means).to(device)
+    styles = config.style_sources if features or matched else ()
+    per_style = [mean_over(paintings(style, TARGET_PAINTINGS), look) for style in styles]
+    targets = [torch.stack(per_layer) for per_layer in zip(*per_style, strict=True)]
+    grams = len(config.style_layers) * config.style_octaves if features else 0
+    return Objective(config, features, targets[:grams], matched, targets[grams:]).to(device)
 
 
 class Scene(NamedTuple):
@@ -302,35 +304,28 @@ def style_network(config: TrainingConfig) -> Features | None:
     return features.to(memory_format=torch.channels_last)
 
 
-def content_network(config: TrainingConfig) -> Features:
-    """The network that content is measured in, where it is another one."""
-    features = Features(config.content_network, config.content_layers, config.content_network_weights)
-    return features.to(memory_format=torch.channels_last)
-
-
-def feature_matching_network(config: TrainingConfig) -> Features | None:
-    """The network of content as far as feature matching looks; None where that has no weight."""
-    if not config.feature_matching_weight:
-        return None
-    features = Features(config.content_network, config.feature_matching_layers, config.content_network_weights)
+def content_network(config: TrainingConfig, layers: Sequence[str]) -> Features:
+    """The network that content is measured in, as far as these layers: another one than that of style, or deeper."""
+    features = Features(config.content_network, layers, config.content_network_weights)
     return features.to(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
-def mean_activations(features: Features, paintings: Iterable[Tensor]) -> list[Tensor]:
-    """Mean activations over places and paintings (1, 3, H, W): for each layer (C,)."""
-    per_painting = [[layer[0].mean(dim=(1, 2)) for layer in features(painting)] for painting in paintings]
-    return [torch.stack(means).mean(dim=0) for means in zip(*per_painting, strict=True)]
+def mean_over(paintings: Iterable[Tensor], look: Callable[[Tensor], list[Tensor]]) -> list[Tensor]:
+    """Means over paintings (1, 3, H, W) of each tensor that is seen in one."""
+    per_painting = [look(painting) for painting in paintings]
+    return [torch.stack(seen).mean(dim=0) for seen in zip(*per_painting, strict=True)]
 
 
-@torch.no_grad()
-def mean_grams(features: Features, paintings: Iterable[Tensor], layers: int, octaves: int) -> list[Tensor]:
-    """Mean Gram matrices over paintings (1, 3, H, W): for each octave, for each of the first `layers` layers (C, C)."""
-    per_painting = []
-    for painting in paintings:
-        pyramid = [painting, *(F.avg_pool2d(painting, 2**octave) for octave in range(1, octaves))]
-        per_painting.append([losses.gram_matrix(x)[0] for level in pyramid for x in features(level, layers)])
-    return [torch.stack(grams).mean(dim=0) for grams in zip(*per_painting, strict=True)]
+def style_grams(features: Features, painting: Tensor, layers: int, octaves: int) -> list[Tensor]:
+    """Gram matrices of a painting (1, 3, H, W): for each octave, for each of the first `layers` layers (C, C)."""
+    pyramid = [painting, *(F.avg_pool2d(painting, 2**octave) for octave in range(1, octaves))]
+    return [losses.gram_matrix(x)[0] for level in pyramid for x in features(level, layers)]
+
+
+def activations(features: Features, painting: Tensor) -> list[Tensor]:
+    """Mean activations over the places of a painting (1, 3, H, W): for each layer (C,)."""
+    return [layer[0].mean(dim=(1, 2)) for layer in features(painting)]
 
 
 def _same_network(config: TrainingConfig) -> bool:

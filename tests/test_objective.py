@@ -18,8 +18,9 @@ from styletransfer.objective import (
     build_objective,
     discriminator_terms,
     generator_terms,
-    mean_grams,
+    mean_over,
     play,
+    style_grams,
     style_network,
 )
 from styletransfer.patch_head import PatchHead, choose_places, is_mirrored
@@ -49,7 +50,7 @@ def random_pictures(count: int, seed: int) -> Tensor:
 def build(config: TrainingConfig, paintings: Tensor) -> Objective:
     """An objective whose styles are one painting each."""
     features, count = style_network(config), len(config.style_layers)
-    per_style = [mean_grams(features, [painting[None]], count, config.style_octaves) for painting in paintings]
+    per_style = [style_grams(features, painting[None], count, config.style_octaves) for painting in paintings]
     return Objective(config, features, [torch.stack(grams) for grams in zip(*per_style, strict=True)])
 
 
@@ -59,7 +60,7 @@ PAINTINGS, PHOTOS, STYLES = random_pictures(2, seed=1), random_pictures(2, seed=
 def test_mean_grams_are_means_over_paintings_for_every_octave_and_layer() -> None:
     config = configure()
     features, paintings = style_network(config), [PAINTINGS[:1], PAINTINGS[1:, :, :40]]
-    found = mean_grams(features, iter(paintings), 2, octaves=2)
+    found = mean_over(iter(paintings), lambda painting: style_grams(features, painting, 2, octaves=2))
     expected = []
     for shrink in (1, 2):
         for layer in range(2):
