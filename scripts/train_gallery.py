@@ -1,12 +1,11 @@
-"""Train, measure and publish into styles/ every pack of recipes/, one after the other; a run that was stopped goes on.
+"""Train, measure and publish into styles/ the packs of recipes/, one after the other; a run that was stopped goes on.
 
 python scripts/train_gallery.py --photos unseen/ --lpips-weights squeeze.pth --held-out monet=monet-held-out
 
-Start it where the folders that the recipes name are.
+Start it where the folders that the recipes name are. The first recipe is the one that the others start from.
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -17,30 +16,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
 from styletransfer.cards import write_card
-from styletransfer.config import load_config, pairs
-from styletransfer.contrast import change_weights
-from styletransfer.generator import Generator
-from styletransfer.pack_files import RUN
-from styletransfer.packs import load_pack
-from styletransfer.training_setup import checkpoint_folder, initialize
+from styletransfer.config import TrainingConfig, load_config, pairs
+from styletransfer.training_setup import checkpoint_folder
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPES = ("first", "second", "third", "fourth")  # in this order: each may start from an earlier one
-PREPARED_BY = {  # trained before them, in this order, and not shipped
-    "first": ("earlier/first",),
-    "second": ("earlier/second",),
-    "third": ("earlier/third",),
-    "fourth": ("objectives/perceptual", "earlier/fourth"),
-}
-# Half of each weight stays as it was before the last phase, which gained in one way and lost in another; the mean has
-# the best of both. Not calibrated, because more contrast would take from the content and raise the border.
-AVERAGED = ("first", "fourth")
+COMMON = ROOT / "recipes" / "common.yaml"
+FIRST = ROOT / "recipes" / "starry-night.yaml"
 
 
 def main() -> None:
     """Each recipe: training, evaluation, card, and the pack's place in styles/."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipes", nargs="*", type=Path, default=[path_of(name) for name in RECIPES])
+    parser.add_argument("recipes", nargs="*", type=Path, default=recipes())
     parser.add_argument("--photos", required=True, metavar="SOURCE", help="photos that training never saw")
     parser.add_argument("--lpips-weights", metavar="FILE", help="heads of LPIPS, for the measure of content")
     parser.add_argument("--held-out", action="append", default=[], metavar="NAME=SOURCE", help="to measure by")
@@ -49,32 +36,18 @@ def main() -> None:
         publish(recipe, options.photos, options.lpips_weights, pairs("--held-out", options.held_out))
 
 
-def publish(recipe: Path, photos: str, lpips_weights: str | None, held_out: dict[str, str]) -> None:
+def recipes() -> list[Path]:
+    """All recipes of this repository, the first one first."""
+    others = sorted(path for path in COMMON.parent.glob("*.yaml") if path not in (COMMON, FIRST))
+    return [FIRST, *others]
+
+
+def publish(recipe: Path, photos: str, lpips_weights: str | None, held_out: Mapping[str, str]) -> None:
     """One pack, from its recipe to styles/."""
-    config = load_config(recipe)
-    for name in PREPARED_BY.get(recipe.stem, ()):
-        train(path_of(name))
-    train(recipe)
+    config = load_config(COMMON, recipe)
+    train(config, recipe)
     pack = Path(config.output_dir, "pack")
-    paintings = config.style_sources
-    sources = {name: held_out.get(name, source) for name, source in paintings.items()}
-    weights = [
-        word
-        for flag, file in (
-            ("--style-network-weights", config.style_network_weights),
-            ("--content-network-weights", config.content_network_weights),
-            ("--lpips-weights", lpips_weights),
-        )
-        if file
-        for word in (flag, file)
-    ]
-    command = [sys.executable, "-m", "styletransfer"]
-    if recipe.stem in AVERAGED:
-        average(pack, Path(config.initialize_from))
-    else:
-        run([*command, "calibrate", pack, "--photos", config.photos[0], *style_flags(paintings), *weights])
-    measure = [*command, "evaluate", pack, "--photos", photos, *style_flags(sources), *weights]
-    run([*measure, "--json", pack / "evaluation.json", "--figure", Path(config.output_dir, "figure.png")])
+    measure(config, pack, photos, lpips_weights, held_out)
     write_card(pack)
     place = ROOT / "styles" / recipe.stem
     shutil.rmtree(place, ignore_errors=True)
@@ -82,33 +55,29 @@ def publish(recipe: Path, photos: str, lpips_weights: str | None, held_out: dict
     print(f"{recipe.stem}: {place}")
 
 
-def path_of(name: str) -> Path:
-    """A recipe of this repository."""
-    return ROOT / "recipes" / f"{name}.yaml"
-
-
-def train(recipe: Path) -> None:
-    """From the newest checkpoint where there is one."""
-    config = load_config(recipe)
+def train(config: TrainingConfig, recipe: Path) -> None:
+    """From the newest checkpoint where there is one; not at all where it is finished."""
+    if Path(config.output_dir, "pack").exists():
+        return
     resume = ["--resume"] if any(checkpoint_folder(config).glob("step-*")) else []
     launch = [sys.executable, "-m", "accelerate.commands.launch", ROOT / "train_accelerate.py"]
-    run([*launch, "--config", recipe, *resume])
+    run([*launch, "--config", COMMON, "--config", recipe, *resume])
 
 
-def average(pack: Path, before: Path) -> None:
-    """The mean of a pack's weights and of those that its training started from (Wortsman 2022, section 3)."""
-    trained = load_pack(pack)
-    earlier = Generator(styles=trained.styles, channels=trained.config["channels"], blocks=trained.config["blocks"])
-    initialize(earlier, load_pack(before))
-    for weight, old in zip(trained.parameters(), earlier.parameters(), strict=True):
-        weight.data.lerp_(old.data, 0.5)
-    run = json.loads((pack / RUN).read_text(encoding="utf-8"))
-    change_weights(pack, trained, {**run, "weights": "half of them from before the last phase"})
-
-
-def style_flags(sources: Mapping[str, str]) -> list[str]:
-    """--style NAME=SOURCE of each."""
-    return [word for name, source in sources.items() for word in ("--style", f"{name}={source}")]
+def measure(
+    config: TrainingConfig, pack: Path, photos: str, lpips_weights: str | None, held_out: Mapping[str, str]
+) -> None:
+    """Write the pack's evaluation.json, against the paintings of its training or those held out."""
+    files = {
+        "--style-network-weights": config.style_network_weights,
+        "--content-network-weights": config.content_network_weights,
+        "--lpips-weights": lpips_weights,
+    }
+    weights = [word for flag, file in files.items() if file for word in (flag, file)]
+    sources = {name: held_out.get(name, source) for name, source in config.style_sources.items()}
+    styles = [word for name, source in sources.items() for word in ("--style", f"{name}={source}")]
+    outputs = ["--json", pack / "evaluation.json", "--figure", Path(config.output_dir, "figure.png")]
+    run([sys.executable, "-m", "styletransfer", "evaluate", pack, "--photos", photos, *styles, *weights, *outputs])
 
 
 def run(command: list[str | Path]) -> None:

@@ -40,9 +40,10 @@ class Measure(NamedTuple):
 
 
 MEASURES = {
+    "flat": Measure("brushwork-flat", "brushwork in calm places ↑", ".2f"),
+    "deep": Measure("brushwork-deep", "brushwork, deep features ↑", ".2f"),
+    "strokes": Measure("brushwork-strokes", "brushwork, early features ↑", ".2f"),
     "content": Measure("lpips", "content (LPIPS) ↓"),
-    "style": Measure("gram-distance", "style (Gram distance) ↓"),
-    "closed": Measure("style-closed", "photo's style distance gone ↑", ".0%"),
     "ssim": Measure("ssim", "structure (SSIM) ↑", ".2f"),
     "patches": Measure("sliced-wasserstein", "patches (sliced Wasserstein, gray levels) ↓", ".1f"),
     "frechet": Measure("frechet-squeezenet", "collection (Frechet, SqueezeNet) ↓", ".1f"),

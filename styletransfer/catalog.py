@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from styletransfer.errors import InputError
+from styletransfer.generator import Share, blended
 from styletransfer.packs import RECIPE, SHIPPED_PACK, pack_styles, sample_path
-from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.pipeline import StyleTransferPipeline, check_mix
 
 PACK_VARIABLE = "STYLETRANSFER_PACK"  # names the folder of another pack to show
-KEPT_PACKS = 8  # in memory at a time, a few megabytes each
+KEPT_PACKS = 32  # in memory at a time, a few megabytes each
+KEPT_BLENDS = 4  # mixes over several packs, each a network of its own
 MAX_NOTE = 300  # characters of what a card says of a painting
 
 _log = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ class Catalog:
         self._lock = threading.Lock()
         self._entries: dict[str, PackEntry] = {}
         self._loaded: OrderedDict[str, StyleTransferPipeline] = OrderedDict()
+        self._blended: OrderedDict[tuple[tuple[str, float], ...], StyleTransferPipeline] = OrderedDict()
         self._loading: dict[str, threading.Lock] = {}
         self._notes: dict[str, str] = {}
         self.version = 0  # grows with every change, for those who look again now and then
@@ -65,6 +68,7 @@ class Catalog:
         with self._lock:
             self._entries[entry.id] = entry
             self._loaded.pop(entry.id, None)
+            self._blended.clear()
             self._notes.pop(entry.id, None)
             self.version += 1
 
@@ -111,14 +115,41 @@ class Catalog:
     def pipeline(self, mix: Mapping[str, float]) -> tuple[StyleTransferPipeline, dict[str, float]]:
         """The pipeline for a mix of style keys, and the mix by the names it knows.
 
+        Styles of several packs mix by the weights of their networks, see `generator.blended`.
+
         Raises:
-            InputError: an unknown key, styles of several packs, or a pack that cannot be loaded.
+            InputError: an unknown key, a pack that cannot be loaded, or packs whose networks cannot be blended.
         """
         cards = [self.card(key) for key in mix]
-        packs = list(dict.fromkeys(card.pack for card in cards))
-        if len(packs) != 1:
-            raise InputError("Styles mix within one pack: choose two or three that stand together.")
-        return self._load(packs[0]), {card.name: mix[card.key] for card in cards}
+        if len({card.pack for card in cards}) == 1:
+            return self._load(cards[0].pack), {card.name: mix[card.key] for card in cards}
+        check_mix(mix)
+        cards = [card for card in cards if mix[card.key]]
+        shares = tuple((card.key, float(mix[card.key])) for card in cards)
+        with self._lock:
+            if shares in self._blended:
+                self._blended.move_to_end(shares)
+                return self._blended[shares], dict(shares)
+        pipeline = self._blend(cards, shares)
+        with self._lock:
+            self._blended[shares] = pipeline
+            while len(self._blended) > KEPT_BLENDS:
+                self._blended.popitem(last=False)
+        return pipeline, dict(shares)
+
+    def _blend(self, cards: Sequence[StyleCard], shares: Sequence[tuple[str, float]]) -> StyleTransferPipeline:
+        pipelines = [self._load(card.pack) for card in cards]
+        try:
+            generator = blended(
+                [
+                    Share(one.generator, card.name, card.key, weight)
+                    for one, card, (_, weight) in zip(pipelines, cards, shares, strict=True)
+                ]
+            )
+        except ValueError as error:
+            titles = " and ".join(card.title for card in cards)
+            raise InputError(f"{titles} do not mix: choose styles that were trained on from one network.") from error
+        return StyleTransferPipeline(generator, device=pipelines[0].device, dtype=pipelines[0].dtype)
 
     def _load(self, pack: str) -> StyleTransferPipeline:
         with self._lock:

@@ -33,8 +33,8 @@ SENTENCES = {
         "照片有 {pixels} 百万像素：这里最多 {most}，请把它缩小。"
     ),
     "There is no style {style}: choose from {styles}.": "没有 {style} 这种风格：请从 {styles} 中选择。",
-    "Styles mix within one pack: choose two or three that stand together.": (
-        "只有同一个风格包里的风格才能混合：请选择放在一起的两三种。"
+    "{titles} do not mix: choose styles that were trained on from one network.": (
+        "{titles}不能混合：请选择从同一个网络训练出来的风格。"
     ),
     "Style weights are {weights}: give numbers of at least 0, one of them larger.": (
         "风格的比重是 {weights}：请给不小于 0 的数字，其中一个要大于 0。"

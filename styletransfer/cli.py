@@ -15,6 +15,7 @@ from styletransfer.errors import InputError
 
 # What needs torch is imported where it is used: --help and mistyped arguments are answered at once.
 if TYPE_CHECKING:
+    from styletransfer.catalog import Catalog
     from styletransfer.pipeline import StyleTransferPipeline
 
 PROGRAM = "python -m styletransfer"
@@ -85,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep-colors", action="store_true", help="keep the photo's colors, paint its light")
     parser.add_argument("--mask", type=Path, metavar="PATH", help="a picture, white where to paint")
     parser.add_argument(
-        "--pack", metavar="PACK", help="a style pack: a folder, or org/name[@revision] on the Hub (default: ships here)"
+        "--pack",
+        metavar="PACK",
+        help="a style pack: a folder, or org/name[@revision] on the Hub (default: all that ship)",
     )
     parser.add_argument("--list", action="store_true", help="print the names and titles of the styles and stop")
     parser.add_argument("--debug", action="store_true", help="with an error, show where in the code it arose")
@@ -107,7 +110,7 @@ def _style(text: str) -> str | Mix:
 
 def _run(options: argparse.Namespace) -> int:
     if options.list:
-        return _list_styles(_load(options.pack))
+        return _list_styles(_titles(options.pack))
     missing = [
         name
         for name, value in (("PHOTO", options.photo), ("--style", options.style), ("--output", options.output))
@@ -120,16 +123,35 @@ def _run(options: argparse.Namespace) -> int:
     return _paint_folder(options) if options.photo.is_dir() else _paint_photo(options)
 
 
-def _load(pack: str | None) -> "StyleTransferPipeline":
+def _painter(options: argparse.Namespace) -> tuple["StyleTransferPipeline", str | Mix]:
+    """The pipeline of the pack that is named, or of whichever packs that ship have the style; and the style in it."""
+    if options.pack:
+        from styletransfer.pipeline import StyleTransferPipeline
+
+        return StyleTransferPipeline.from_pretrained(options.pack), options.style
+    style = options.style
+    return _shipped().pipeline({style: 1.0} if isinstance(style, str) else style)
+
+
+def _shipped() -> "Catalog":
+    from styletransfer.catalog import shipped_catalog
     from styletransfer.packs import SHIPPED_PACK
+
+    return shipped_catalog(SHIPPED_PACK.parent, first=SHIPPED_PACK.name)
+
+
+def _titles(pack: str | None) -> dict[str, str]:
+    """Name -> title of every style of the pack, or of all packs that ship."""
+    if pack is None:
+        return {key: card.title for key, card in _shipped().styles.items()}
     from styletransfer.pipeline import StyleTransferPipeline
 
-    return StyleTransferPipeline.from_pretrained(pack or SHIPPED_PACK)
+    return StyleTransferPipeline.from_pretrained(pack).styles
 
 
-def _list_styles(pipeline: "StyleTransferPipeline") -> int:
-    width = max(len(name) for name in pipeline.styles)
-    for name, title in pipeline.styles.items():
+def _list_styles(titles: Mapping[str, str]) -> int:
+    width = max(len(name) for name in titles)
+    for name, title in titles.items():
         # A title may come from a stranger: control characters could rewrite the terminal.
         print(f"{name:{width}}  {''.join(c for c in title if c.isprintable())}")
     return SUCCESS
@@ -141,16 +163,16 @@ def _paint_photo(options: argparse.Namespace) -> int:
         output = output / _painting_name(options.photo.stem, options.style)
     if output.exists() and output.samefile(options.photo):
         raise InputError(f"{output} is the photo itself; give the painting another name")
-    pipeline = _load(options.pack)
-    _check(pipeline, options)
-    _paint(pipeline, options.photo, output, options)
+    pipeline, style = _painter(options)
+    _check(pipeline, style, options)
+    _paint(pipeline, style, options.photo, output, options)
     return SUCCESS
 
 
 def _paint_folder(options: argparse.Namespace) -> int:
     paintings = _plan(options.photo, options.output, options.style)
-    pipeline = _load(options.pack)
-    _check(pipeline, options)
+    pipeline, style = _painter(options)
+    _check(pipeline, style, options)
     try:
         options.output.mkdir(exist_ok=True)
     except OSError as error:
@@ -159,7 +181,7 @@ def _paint_folder(options: argparse.Namespace) -> int:
     failed = 0
     for photo, painting in tqdm(paintings.items(), unit="photo", disable=None):  # None: no bar unless on a terminal
         try:
-            _paint(pipeline, photo, painting, options)
+            _paint(pipeline, style, photo, painting, options)
         except InputError as error:
             failed += 1
             _say(f"error: {error}")
@@ -196,21 +218,23 @@ def _turns(options: argparse.Namespace) -> dict[str, object]:
     return {name: getattr(options, name) for name in names}
 
 
-def _check(pipeline: "StyleTransferPipeline", options: argparse.Namespace) -> None:
+def _check(pipeline: "StyleTransferPipeline", style: str | Mix, options: argparse.Namespace) -> None:
     """Paint the least there is: a wrong style or strength is said once, before any photo is opened."""
     from PIL import Image
 
-    pipeline(Image.new("RGB", (16, 16)), options.style, **_turns(options))
+    pipeline(Image.new("RGB", (16, 16)), style, **_turns(options))
 
 
-def _paint(pipeline: "StyleTransferPipeline", photo: Path, painting: Path, options: argparse.Namespace) -> None:
+def _paint(
+    pipeline: "StyleTransferPipeline", style: str | Mix, photo: Path, painting: Path, options: argparse.Namespace
+) -> None:
     from styletransfer.images import load_picture, save_picture
 
     picture = load_picture(photo)
     for note in picture.notes:
         _say(f"note: {photo}: {note}")
     try:
-        result = pipeline(picture, options.style, **_turns(options))
+        result = pipeline(picture, style, **_turns(options))
     except InputError as error:
         raise InputError(f"{photo}: {error}") from error
     save_picture(result, painting)

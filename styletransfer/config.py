@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -11,11 +11,13 @@ import yaml
 
 from styletransfer.discriminator import DISCRIMINATOR_BOUNDS
 from styletransfer.errors import InputError
-from styletransfer.features import NETWORKS
+from styletransfer.features import LPIPS_CHANNELS, NETWORKS
 from styletransfer.generator import BOUNDS
 from styletransfer.losses import ADVERSARIAL
 from styletransfer.presets import PRESETS
 
+STYLE_DISTANCES = ("sliced", "gram", "centered-gram")
+CONTENT_DISTANCES = ("energy", "normalized", "lpips")
 PRECISIONS = ("fp32", "bf16", "fp16")
 SIZES = {
     **BOUNDS,
@@ -46,6 +48,7 @@ class TrainingConfig:
     stream_patience: int = _flag(600, "seconds that a stream which breaks off is tried again")
     output_dir: str = _flag("runs/styletransfer", "folder of checkpoints, samples, logs and the pack")
     license: str = _flag("mit", "licence of the pack, for its card")
+    pack_half: bool = _flag(False, "the pack's weights are stored in float16, half as large")
     pack_discriminator: bool = _flag(True, "the pack carries the discriminator, for the page and for fine-tuning")
 
     steps: int = _flag(10_000, "optimizer updates")
@@ -54,19 +57,23 @@ class TrainingConfig:
     crop_size: int = _flag(256, "side of a training square")
     photo_scale: tuple[float, ...] = _flag((1.0, 1.6), "least and largest short side of a photo, in crop sizes")
     loss_margin: int = _flag(16, "rim of a crop that no loss looks at, so that no border is learned")
-    painting_size: int = _flag(512, "long side of a painting: it sets the brush size")
+    painting_size: int = _flag(560, "long side of a painting in pixels: how large its strokes become")
     seed: int = _flag(0, "of weights, crops and augmentation")
     workers: int = _flag(0, "processes that load pictures; one at most where sources are streamed")
 
     channels: int = _flag(64, "width of the generator")
     blocks: int = _flag(8, "residual blocks of the generator")
+    grain: float = _flag(0.04, "faint grain laid over photos, from which strokes start where a photo is calm")
     discriminator_channels: int = _flag(32, "width of the discriminator")
     discriminator_scales: int = _flag(2, "resolutions the discriminator looks at")
     spectral_norm: bool = _flag(False, "spectral normalization in the discriminator")
 
-    objective: str = _flag("perceptual", "preset of the weights and rates below, which stand over it", tuple(PRESETS))
-    style_loss_weight: float = _flag(10.0, "Gram distance to the paintings")
-    content_loss_weight: float = _flag(1.0, "features of the photo kept")
+    objective: str = _flag("brushwork", "preset of the weights and rates below, which stand over it", tuple(PRESETS))
+    style_loss_weight: float = _flag(1.0, "weight of the style loss")
+    deep_style_weight: float = _flag(0.5, "share of the deep part of the style loss, for the sliced distance")
+    calm_weight: float = _flag(0.5, "weight of the style loss once more in the calmest place of each photo")
+    content_loss_weight: float = _flag(0.2, "weight of the content loss: deep features of the photo are kept")
+    tone_weight: float = _flag(0.3, "weight of the tone loss: light and dark stay where the photo has them")
     content_balance: tuple[str, ...] = _flag((), "NAME=FACTOR: content weight of one style, times; repeat for more")
     feature_matching_weight: float = _flag(0.0, "mean activations of deep features as the collection has them")
     adversarial_weight: float = _flag(0.1, "fooling the discriminator")
@@ -85,25 +92,41 @@ class TrainingConfig:
     contrastive_temperature: float = _flag(0.07, "the smaller, the more the likest places count")
     cycle_weight: float = _flag(0.0, "a painting of a photo turned back into the photo, and the other way round")
     pool_size: int = _flag(0, "fake pictures of earlier steps kept for the discriminators")
-    total_variation_weight: float = _flag(0.01, "smoothness")
+    total_variation_weight: float = _flag(0.0, "smoothness")
     r1_weight: float = _flag(1.0, "gradient penalty of the discriminator (gamma)")
     r1_every: int = _flag(16, "steps between gradient penalties")
 
-    grid_weight: float = _flag(0.02, "gray levels of a regular pattern at periods 4, 8/3 and 2 pixels")
+    grid_weight: float = _flag(0.1, "gray levels of a regular pattern at periods 4, 8/3 and 2 pixels")
     border_weight: float = _flag(0.0, "rim of the painting that the photo has not: all that is asked of the rim")
 
-    style_octaves: int = _flag(2, "resolutions that style is measured at, each half of the one before")
-    style_patches: int = _flag(2, "n: style is also asked of each of n x n patches, so that no sky stays bare")
+    style_distance: str = _flag(
+        "sliced", "sliced: Heitz 2021; gram: Gatys 2016; centered-gram: covariances, less color", STYLE_DISTANCES
+    )
+    style_octaves: int = _flag(3, "resolutions that style is measured at, each half of the one before")
+    style_places: int = _flag(1024, "places of a layer that the sliced distance compares")
+    style_window: int = _flag(128, "side of the window that style is measured on at full resolution; 0: whole crop")
+    calm_size: int = _flag(112, "side of the calmest place that --calm-weight looks for")
+    style_patches: int = _flag(1, "n: Gram matrices are also asked of each of n x n patches")
     style_network: str = _flag("vgg19", "network that style is measured in", NETWORKS)
     style_layers: tuple[str, ...] = _flag(("relu1_1", "relu2_1", "relu3_1"), "its layers")
     style_network_weights: str | None = _flag(None, "local safetensors file; torchvision's when absent")
-    content_network: str = _flag("vgg19", "network that content is measured in", NETWORKS)
-    content_layers: tuple[str, ...] = _flag(("relu3_1",), "its layers")
+    deep_style_layers: tuple[str, ...] = _flag(
+        ("fire3", "fire5", "fire6", "fire7", "fire9"), "layers of the network of content that the deep part looks at"
+    )
+    content_network: str = _flag("squeezenet1_1", "network that content is measured in", NETWORKS)
+    content_layers: tuple[str, ...] = _flag(("fire5", "fire6", "fire7", "fire9"), "its layers")
     content_network_weights: str | None = _flag(None, "local safetensors file; torchvision's when absent")
-    feature_matching_layers: tuple[str, ...] = _flag(("relu4_1",), "of the network of content")
-    content_distance: str = _flag("energy", "energy: Johnson 2016; normalized: as LPIPS", ("energy", "normalized"))
+    feature_matching_layers: tuple[str, ...] = _flag(("fire9",), "of the network of content")
+    content_distance: str = _flag(
+        "normalized",
+        "energy: Johnson 2016; lpips: Zhang 2018; normalized: the same without its heads",
+        CONTENT_DISTANCES,
+    )
+    lpips_weights: str | None = _flag(
+        None, "heads of LPIPS for SqueezeNet, a local file: needed for --content-distance lpips"
+    )
 
-    learning_rate: float = _flag(2e-3, "of the generator")
+    learning_rate: float = _flag(1e-3, "Adam learning rate of the generator")
     discriminator_learning_rate: float = _flag(2e-4, "of the discriminator")
     schedule: str = _flag("cosine", "decay of both: a name that diffusers' get_scheduler knows")
     warmup_steps: int = _flag(100, "steps of rising learning rate")
@@ -165,11 +188,25 @@ class TrainingConfig:
             raise InputError("--photo-scale takes two numbers, the least and the largest, both at least 1.")
         if self.contrastive_weight or self.contrastive_identity_weight:
             self._check_contrastive()
+        if self.content_loss_weight and self.content_distance == "lpips":
+            self._check_lpips()
         inside = self.crop_size - 2 * self.loss_margin
         if inside >> (self.style_octaves - 1) < 16 * self.style_patches:
             raise InputError(
                 f"--style-octaves {self.style_octaves} and --style-patches {self.style_patches} leave under 16 pixels "
                 f"of the {inside} that losses look at: lower one of them, or give larger crops."
+            )
+
+    def _check_lpips(self) -> None:
+        if self.lpips_weights is None:
+            raise InputError(
+                "--content-distance lpips needs --lpips-weights FILE: squeeze.pth in weights/v0.1 of the package lpips."
+            )
+        unknown = [layer for layer in self.content_layers if layer not in LPIPS_CHANNELS]
+        if self.content_network != "squeezenet1_1" or unknown:
+            raise InputError(
+                "--content-distance lpips is measured in --content-network squeezenet1_1, --content-layers "
+                f"{' '.join(LPIPS_CHANNELS)}: choose among these."
             )
 
     def _check_contrastive(self) -> None:
@@ -193,7 +230,7 @@ class TrainingConfig:
         return {name: titles.get(name, name.replace("-", " ").title()) for name in self.style_sources}
 
 
-MAY_BE_ZERO = ("seed", "workers", "warmup_steps", "loss_margin", "pool_size", "push_every")
+MAY_BE_ZERO = ("seed", "workers", "style_window", "warmup_steps", "loss_margin", "pool_size", "push_every")
 
 
 def pairs(flag: str, values: Sequence[str]) -> dict[str, str]:
@@ -226,27 +263,36 @@ def parse_config(argv: Sequence[str], prog: str) -> TrainingConfig:
         epilog=_presets_in_words(),
         formatter_class=_HelpWithLines,
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML file of the settings below, names with underscores")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="YAML file of the settings below, names with underscores; repeat it, and later files stand over earlier",
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     types = get_type_hints(TrainingConfig)
     for setting in fields(TrainingConfig):
         parser.add_argument(flag_name(setting), **_argument(setting, types[setting.name]))
     given = vars(parser.parse_args(argv))
     given.pop("debug")
-    path = given.pop("config", None)
-    settings = _read_settings(Path(path)) if path else {}
+    settings = _read_all(map(Path, given.pop("config")))
     return configure({**settings, **{name: value for name, value in given.items() if value is not None}})
 
 
 def configure(settings: Mapping[str, Any]) -> TrainingConfig:
     """A config from settings over the preset of their objective over defaults. Raises InputError as TrainingConfig."""
-    preset = PRESETS.get(settings.get("objective", "perceptual"), {})
+    preset = PRESETS.get(settings.get("objective", "brushwork"), {})
     return TrainingConfig(**{**preset, **{name: _settle(value) for name, value in settings.items()}})
 
 
-def load_config(path: Path) -> TrainingConfig:
-    """A YAML (or JSON) file of settings. Raises InputError for an unreadable file or an unknown setting."""
-    return configure(_read_settings(path))
+def load_config(*paths: Path) -> TrainingConfig:
+    """YAML (or JSON) files of settings, later over earlier. Raises InputError for an unreadable file or setting."""
+    return configure(_read_all(paths))
+
+
+def _read_all(paths: Iterable[Path]) -> dict[str, Any]:
+    return {name: value for path in paths for name, value in _read_settings(path).items()}
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

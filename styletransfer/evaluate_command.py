@@ -1,7 +1,4 @@
-"""`python -m styletransfer evaluate`: what a pack's paintings measure, as a table, a JSON file and a figure.
-
-And `calibrate`: the contrast at which they measure best.
-"""
+"""`python -m styletransfer evaluate`: what a pack's paintings measure, as a table, a JSON file and a figure."""
 
 import argparse
 import json
@@ -12,32 +9,29 @@ from pathlib import Path
 from styletransfer.errors import InputError
 from styletransfer.folders import why_unwritten
 
-COMMANDS = ("evaluate", "calibrate")
+COMMANDS = ("evaluate",)
 
 
 def run(arguments: Sequence[str], parser: type[argparse.ArgumentParser]) -> int:
     """Run one of COMMANDS, with the arguments from its name on; returns 0. Raises InputError for whatever fails."""
-    command, *rest = arguments
-    if command == "evaluate":
-        made = parser(
-            prog="python -m styletransfer evaluate",
-            description="Measure what a pack paints, beside the photos themselves and the style's colors only.",
-        )
-        _add_common(made, photos="photos that training never saw: a folder or one picture")
-        _add_outputs(made)
-        return _evaluate(made.parse_args(rest))
     made = parser(
-        prog="python -m styletransfer calibrate",
-        description="Give each style of a pack the contrast at which style and content distance together are least.",
+        prog="python -m styletransfer evaluate",
+        description="Measure what a pack paints, beside the photos themselves and the style's colors only.",
     )
-    _add_common(made, photos="photos to paint, those of training, so that unseen ones stay unseen")
-    return _calibrate(made.parse_args(rest))
+    _add_inputs(made)
+    _add_outputs(made)
+    return _evaluate(made.parse_args(arguments[1:]))
 
 
-def _add_common(parser: argparse.ArgumentParser, photos: str) -> None:
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("pack", metavar="PACK", help="a style pack")
-    add("--photos", required=True, metavar="SOURCE", help=photos)
+    add(
+        "--photos",
+        required=True,
+        metavar="SOURCE",
+        help="photos that training never saw: a folder or one picture",
+    )
     add(
         "--style",
         action="append",
@@ -72,18 +66,6 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="pt_inception-2015-12-05-6726825d.pth of pytorch-fid, for KID and FID",
     )
-
-
-def _calibrate(options: argparse.Namespace) -> int:
-    from styletransfer.config import pairs
-    from styletransfer.contrast import calibrate
-    from styletransfer.judge import WeightFiles
-
-    weights = WeightFiles(options.style_network_weights, options.content_network_weights, options.lpips_weights)
-    styles = pairs("--style", options.style)
-    for name, factor in calibrate(options.pack, options.photos, styles, weights, size=options.size).items():
-        print(f"{name}: contrast {factor:.2f}")
-    return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -26,6 +26,7 @@ from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.sources import load_source
 
 STYLE_PAINTINGS = 64  # of a collection, at most, whose mean Gram matrices and patches stand for the style
+BRUSHWORK_PAINTINGS = 5  # of a collection, at most: brushwork is the mean of the measures against each
 LEAST_COLLECTION = 4  # paintings; two halves of two each have a covariance
 FIGURE_PHOTOS = 20
 FIGURE_SIDE = 252  # pixels, long side of a picture in the figure
@@ -102,12 +103,15 @@ class Evaluator:
     def paintings(self, name: str, rows: datasets.Dataset) -> _Paintings:
         """The style of the paintings, and of each its features where they are a collection."""
         chosen = set(evenly_spaced(range(len(rows)), STYLE_PAINTINGS))
+        shown = set(evenly_spaced(range(len(rows)), BRUSHWORK_PAINTINGS))
         each = max(-(-PATCH_COUNT // len(chosen)), 64)
         is_collection = len(rows) >= LEAST_COLLECTION
 
         def measure(index: int, row: Row) -> tuple[Look | None, dict[str, Tensor]]:
             painting = picture_to_tensor(self.load(row))
-            look = self.judge.look(painting, each, seed=index) if index in chosen else None
+            look = self.judge.look(painting, each, seed=index) if index in chosen or index in shown else None
+            if index in shown:
+                look.brushwork = self.judge.brushwork_target(painting)
             return look, self.judge.features(painting) if is_collection else {}
 
         found = self.shared(rows, measure, f"paintings of {name}")
@@ -134,9 +138,11 @@ class Evaluator:
                 "colors_only": picture_to_tensor(colored),
                 PAINTED: picture_to_tensor(painted),
             }
+            before = self.judge.brushwork_before(tensor, paintings.style)
             looks = {kind: look if x is tensor else self.judge.look(x) for kind, x in shown.items()}
             result.scores[style] = {
-                kind: self.judge.score(name, x, tensor, looks[kind], paintings.style) for kind, x in shown.items()
+                kind: self.judge.score(name, x, tensor, looks[kind], paintings.style, before)
+                for kind, x in shown.items()
             }
             if paintings.features:
                 result.features[style] = {

@@ -13,7 +13,7 @@ from styletransfer.judge import Score
 
 PAINTED = "painted"
 PICTURES = ("photo_itself", "colors_only", PAINTED)  # two baselines, and what the pack makes
-MEANS = ("content", "style", "ssim", "patches", "clipped", "color_shift")
+MEANS = ("flat", "deep", "strokes", "content", "style", "ssim", "patches", "clipped", "color_shift")
 CELL = 256  # pixels, side of a square of the figure
 LABEL = 16  # pixels, height of its line of text
 
@@ -88,18 +88,25 @@ def table(numbers: Mapping[str, Any]) -> str:
     """The content of evaluation.json as Markdown: each style's baselines and paintings, and what was left out."""
     lines = [
         f"Means over {numbers['photos']} photos, long side {numbers['long_side']}, in brackets what holds them with "
-        "95 % confidence; content: LPIPS to the photo, style: Gram distance to the painting (both: less is nearer), "
-        "closed: share of the photo's style distance that is gone, SSIM: structure kept, patches: sliced Wasserstein "
-        "distance to the painting's, grid and patches in grey levels, clipped: pixels, color: shift in CIELAB.",
+        "95 % confidence. Brushwork, colors taken away (0: a recolored photo, 1: the painting): flat in the photo's "
+        "calm places, deep in deep features, strokes in early ones. Content: LPIPS to the photo, style: Gram distance "
+        "to the painting (both: less is nearer), closed: share of the photo's style distance that is gone, SSIM: "
+        "structure kept, patches: sliced Wasserstein distance to the painting's, grid and patches in grey levels, "
+        "clipped: pixels, color: shift in CIELAB.",
         "",
-        "| style | picture | content | style | closed | SSIM | patches | grid, worst | border, mean | border, worst "
-        "| clipped | color |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| style | picture | flat | deep | strokes | content | style | closed | SSIM | patches | grid, worst "
+        "| border, mean | border, worst | clipped | color |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for style, found in numbers["styles"].items():
         for kind in PICTURES:
             row = found if kind == PAINTED else found[kind]
-            cells = [_with_interval(row, "content"), _with_interval(row, "style"), _with_interval(row, "closed", ".0%")]
+            cells = [_with_interval(row, measure, ".2f") for measure in ("flat", "deep", "strokes")]
+            cells += [
+                _with_interval(row, "content"),
+                _with_interval(row, "style"),
+                _with_interval(row, "closed", ".0%"),
+            ]
             cells += [f"{row['ssim']:.2f}", f"{row['patches']:.1f}", f"{row['grid_max']:.2f}"]
             cells += [f"{row['border_mean']:.2f}", f"{row['border_max']:.2f}"]
             cells += [f"{row['clipped']:.1%}", f"{row['color_shift']:.1f}"]

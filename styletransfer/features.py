@@ -12,6 +12,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from styletransfer.errors import InputError
+from styletransfer.stored_weights import read_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -19,6 +20,7 @@ VGG_CONVS_PER_BLOCK = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 SQUEEZENET_LAYERS = {
     "relu1": 1, "fire2": 3, "fire3": 4, "fire4": 6, "fire5": 7, "fire6": 9, "fire7": 10, "fire8": 11, "fire9": 12,
 }  # fmt: skip
+LPIPS_CHANNELS = {"relu1": 64, "fire3": 128, "fire5": 256, "fire6": 384, "fire7": 384, "fire8": 512, "fire9": 512}
 RANDOM = "random"
 PADDINGS = ("zeros", "reflect")
 NETWORKS = ("vgg19", "vgg16", "squeezenet1_1")
@@ -55,7 +57,8 @@ class Features(nn.Module):
             raise InputError(f"There is no padding {padding!r}: choose from {', '.join(PADDINGS)}.")
         if unknown:
             raise InputError(f"{network} has no layer {unknown[0]}: choose from {', '.join(indices)}.")
-        self.taps = [indices[name] for name in layers]
+        self.indices = {name: indices[name] for name in layers}
+        self.taps = list(self.indices.values())
         trunk = _trunk(network, pretrained=weights is None)[: max(self.taps) + 1]
         if weights == RANDOM:
             _draw_filters(trunk)
@@ -72,9 +75,9 @@ class Features(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
 
-    def forward(self, picture: Tensor, layers: int | None = None) -> list[Tensor]:
-        """(N, 3, H, W) in [-1, 1] -> one (N, C, h, w) for each of the first `layers` layers, in the order asked for."""
-        taps = self.taps[:layers]
+    def forward(self, picture: Tensor, layers: Sequence[str] | None = None) -> list[Tensor]:
+        """(N, 3, H, W) in [-1, 1] -> one (N, C, h, w) per layer: of `layers`, or of all, in the order asked for."""
+        taps = self.taps if layers is None else [self.indices[name] for name in layers]
         x = ((picture + 1) / 2 - self.mean) / self.std
         seen = {}
         for index, layer in enumerate(self.trunk[: max(taps) + 1]):
@@ -82,6 +85,26 @@ class Features(nn.Module):
             if index in taps:
                 seen[index] = x
         return [seen[index] for index in taps]
+
+
+def load_lpips_heads(path: str | Path) -> dict[str, Tensor]:
+    """The linear heads of LPIPS version 0.1 for SqueezeNet 1.1, by layer: (1, C, 1, 1) each (Zhang 2018, section 3.2).
+
+    Args:
+        path: keys `lin0.model.1.weight` to `lin6`: squeeze.pth of the authors' package `lpips` (its folder
+            weights/v0.1), or the same as safetensors.
+
+    Raises:
+        InputError: the file cannot be read, or does not hold the heads (the first that is missing is named).
+    """
+    stored, heads = read_weights(Path(path), "LPIPS weights"), {}
+    for index, (layer, channels) in enumerate(LPIPS_CHANNELS.items()):
+        key = f"lin{index}.model.1.weight"
+        if key not in stored or stored[key].shape != (1, channels, 1, 1):
+            name = Path(path).name
+            raise InputError(f"LPIPS weights {name} lack {key} of shape (1, {channels}, 1, 1) for SqueezeNet 1.1.")
+        heads[layer] = stored[key].float()
+    return heads
 
 
 def layer_indices(network: str) -> dict[str, int]:

@@ -4,10 +4,12 @@ The residual network of Johnson (2016) moved to a quarter of the resolution (spa
 convolutions out), with conditional instance normalization (Dumoulin 2017): a style is one scale and one shift per
 channel and layer, and styles mix by weights. The statistics of a picture can be measured once and frozen (thumbnail
 instance normalization, URST, Chen 2022); then every place of a picture is painted alike, wherever a tile is cut, and
-the network folds into plain convolutions.
+the network folds into plain convolutions. A faint grain, always the same, is laid over the photo first, so that strokes
+have something to start from where the photo is calm.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -22,6 +24,9 @@ RIM = 12  # pixels of mirrored photo painted round the picture and cut off: padd
 LATE_RIM = 8  # what is left of it above quarter resolution, where layers see less far; their zero padding stays within
 # Wide enough to keep the rounding of bfloat16 on a blank wall from being painted as texture.
 EPSILON = 1e-3
+GRAIN_SIDE = 1024  # pixels after which the grain repeats
+GRAIN_CELLS = (4, 8, 16)  # pixels: sizes of its grains, each as strong as the others
+LEAST_KINSHIP = 0.5
 # What a pack may ask for, so that a stranger's config builds nothing huge.
 BOUNDS = {"channels": (4, 256), "blocks": (1, 32)}
 
@@ -82,11 +87,17 @@ class Generator(ModelMixin, ConfigMixin):
         styles: name -> title of each style, in the order of the columns of `style_weights`; or pairs of both.
         channels: width at quarter resolution.
         blocks: residual blocks of two 3x3 convolutions each.
+        grain: deviation of the grain laid over the photo, in the units of [-1, 1]. A sky without any texture leaves
+            a convolution nothing to paint strokes from.
     """
 
     @register_to_config
     def __init__(
-        self, styles: Mapping[str, str] | Sequence[Sequence[str]], channels: int = 64, blocks: int = 8
+        self,
+        styles: Mapping[str, str] | Sequence[Sequence[str]],
+        channels: int = 64,
+        blocks: int = 8,
+        grain: float = 0.0,
     ) -> None:
         super().__init__()
         # Pairs, because diffusers sorts the keys of what it writes to config.json, and the order of styles matters.
@@ -117,36 +128,31 @@ class Generator(ModelMixin, ConfigMixin):
                 module.to(dtype=dtype, memory_format=torch.channels_last)
         return self
 
-    def scale_contrast(self, style: str, factor: float) -> None:
-        """Multiply what a style's paintings are before the last tanh, but for its bias: more or less contrast for good.
-
-        Raises:
-            ValueError: unknown style, or a factor that is not above 0; the last ReLU lets only such through.
-        """
-        if factor <= 0:
-            raise ValueError(f"factor is {factor}; it must be above 0")
-        row = list(self.styles).index(style)
-        with torch.no_grad():
-            self.up_full.scale[row] *= factor
-            self.up_full.shift[row] *= factor
-
     def style_weights(self, mix: Mapping[str, float]) -> Tensor:
         """(1, S) weights of a mix of known styles, summing to 1."""
         row = torch.tensor([[float(mix.get(name, 0.0)) for name in self.styles]])
         return row / row.sum()
 
-    def forward(self, photo: Tensor, style_weights: Tensor, statistics: Statistics | None = None) -> Tensor:
+    def forward(
+        self,
+        photo: Tensor,
+        style_weights: Tensor,
+        statistics: Statistics | None = None,
+        corner: Tensor | None = None,
+    ) -> Tensor:
         """Paint photos.
 
         Args:
             photo: (N, 3, H, W) in [-1, 1], H and W at least 16.
             style_weights: (N, S), rows sum to 1.
             statistics: from `measure`, to paint tiles or frames alike; None measures each photo by itself.
+            corner: (N, 2) whole numbers, top and left of each photo in the picture that it was cut from, so that a tile
+                has the grain of its place; None for whole pictures.
 
         Returns:
             (N, 3, H, W) in [-1, 1].
         """
-        return self._run(photo, style_weights, statistics)[0]
+        return self._run(with_grain(photo, self.config.grain, corner), style_weights, statistics)[0]
 
     def encode(self, picture: Tensor, style_weights: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """What the network sees on its way in, place by place: the features that PatchNCE compares (Park 2020).
@@ -172,13 +178,13 @@ class Generator(ModelMixin, ConfigMixin):
     @torch.no_grad()
     def measure(self, photo: Tensor, style_weights: Tensor) -> Statistics:
         """The statistics with which `forward` would paint this photo, to be frozen for its tiles or its full size."""
-        return self._run(photo, style_weights, None)[1]
+        return self._run(with_grain(photo, self.config.grain), style_weights, None)[1]
 
     def fold(self, style_weights: Tensor, statistics: Statistics) -> "PlainGenerator":
         """The same network for one style mix (1, S) and frozen statistics, as plain convolutions."""
         with torch.no_grad():
             convs = [layer.fold(style_weights, m) for layer, m in zip(self._styled(), statistics, strict=True)]
-            return PlainGenerator([*convs, self.to_rgb])
+            return PlainGenerator([*convs, self.to_rgb], self.config.grain)
 
     def _styled(self) -> Iterator[StyledConv]:
         return iter((self.stem, *self.body, self.up_half, self.narrow, self.up_full))
@@ -199,16 +205,92 @@ class Generator(ModelMixin, ConfigMixin):
         return _wire(photo, [*map(styled, self._styled()), self.to_rgb]), measured
 
 
+class Share(NamedTuple):
+    """What one network gives to a blend."""
+
+    generator: Generator
+    style: str  # of the generator
+    name: str  # of that style in the blend
+    weight: float
+
+
+def blended(shares: Sequence[Share]) -> Generator:
+    """One network between several of one family: each weight is the weighted mean of theirs (Wang 2019, eq. 4).
+
+    Networks that were trained on from the same one stay near one another, and what lies between them paints a style
+    between theirs. Those that were trained apart have nothing between them that paints.
+
+    Args:
+        shares: of which the names differ, and not all weights are 0.
+
+    Returns:
+        A generator of these styles, in that order, in float32. It paints well with just these weights.
+
+    Raises:
+        ValueError: sizes differ, or the networks were trained apart.
+    """
+    first, total = shares[0].generator, sum(share.weight for share in shares)
+    sizes = {name: first.config[name] for name in ("channels", "blocks", "grain")}
+    if any({name: share.generator.config[name] for name in sizes} != sizes for share in shares):
+        raise ValueError("their networks are of different sizes")
+    states = [{key: x.float().cpu() for key, x in share.generator.state_dict().items()} for share in shares]
+    if any(_kinship(states[0], other) < LEAST_KINSHIP for other in states[1:]):
+        raise ValueError("their networks were trained apart")
+    rows = [list(share.generator.styles).index(share.style) for share in shares]
+    blend = {
+        key: torch.stack([state[key][row] for state, row in zip(states, rows, strict=True)])
+        if key.endswith((".scale", ".shift"))
+        else sum(state[key] * (share.weight / total) for state, share in zip(states, shares, strict=True))
+        for key in states[0]
+    }
+    found = Generator({share.name: share.generator.styles[share.style] for share in shares}, **sizes)
+    found.load_state_dict(blend)
+    return found.eval().requires_grad_(False)
+
+
+def _kinship(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
+    """Cosine of the residual blocks' weights: near 1 where both were trained on from the same network, else near 0."""
+    keys = [key for key in one if key.startswith("body.") and key.endswith("conv.weight")]
+    first, second = (torch.cat([state[key].flatten() for key in keys]) for state in (one, other))
+    return F.cosine_similarity(first, second, dim=0).item()
+
+
 class PlainGenerator(nn.Module):
     """A generator folded for one style and one picture: convolutions only. (1, 3, H, W) -> (1, 3, H, W)."""
 
-    def __init__(self, convs: Sequence[nn.Conv2d]) -> None:
+    def __init__(self, convs: Sequence[nn.Conv2d], grain: float) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(convs)
+        self.convs, self.grain = nn.ModuleList(convs), grain
 
-    def forward(self, photo: Tensor) -> Tensor:
-        """(1, 3, H, W) in [-1, 1] -> painting of the same shape."""
+    def forward(self, photo: Tensor, corner: Tensor | None = None) -> Tensor:
+        """(1, 3, H, W) in [-1, 1] -> painting of the same shape; `corner` as for `Generator`."""
+        photo = with_grain(photo, self.grain, corner)
         return _wire(photo.to(self.convs[-1].weight.dtype), list(self.convs))
+
+
+def with_grain(photo: Tensor, amount: float, corner: Tensor | None = None) -> Tensor:
+    """Photos (N, 3, H, W) with the grain of their place in the picture; `corner` (N, 2): top and left, None for 0."""
+    if not amount:
+        return photo
+    field, (height, width) = _grain().to(photo), photo.shape[-2:]
+    down, across = (torch.arange(side, device=photo.device) for side in (height, width))
+    if corner is None:
+        return photo + amount * field[down % GRAIN_SIDE][:, across % GRAIN_SIDE]
+    down, across = ((start[:, None] + run) % GRAIN_SIDE for start, run in zip(corner.T, (down, across), strict=True))
+    return photo + amount * field[down[:, :, None], across[:, None, :]][:, None]
+
+
+@lru_cache(maxsize=1)
+def _grain() -> Tensor:
+    """(GRAIN_SIDE, GRAIN_SIDE) of deviation 1; its edges fit together, so it repeats without a seam."""
+    source, field = torch.Generator().manual_seed(0), torch.zeros(1, 1, GRAIN_SIDE, GRAIN_SIDE)
+    for cell in GRAIN_CELLS:
+        cells = GRAIN_SIDE // cell
+        values = F.pad(torch.randn(1, 1, cells, cells, generator=source), (2, 2, 2, 2), mode="circular")
+        smooth = F.interpolate(values, scale_factor=cell, mode="bicubic", align_corners=False)
+        smooth = smooth[..., 2 * cell : -2 * cell, 2 * cell : -2 * cell]
+        field += smooth / smooth.std()
+    return (field / field.std())[0, 0]
 
 
 def _wire(photo: Tensor, layers: Sequence[Layer]) -> Tensor:

@@ -3,12 +3,21 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from styletransfer import metrics
+from styletransfer.brushwork import (
+    DEEP_LAYERS,
+    MEASURES,
+    BrushworkMeter,
+    BrushworkTarget,
+    Distances,
+    calm_places,
+)
 from styletransfer.features import Features
 from styletransfer.inception import FidInception
 from styletransfer.lab import color_statistics
@@ -36,6 +45,7 @@ class Look:
     colors: tuple[Tensor, Tensor]  # mean and deviation (1, 3, 1, 1) in CIELAB
     grams: list[Tensor] = field(default_factory=list)  # (1, C, C) per layer; none without VGG's weights
     patches: Tensor | None = None  # see metrics.patch_projections
+    brushwork: BrushworkTarget | None = None  # of a painting that others are compared with
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ class Style:
     colors: tuple[Tensor, Tensor]
     grams: list[Tensor]
     patches: Tensor
+    brushwork: list[BrushworkTarget]
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,9 @@ class Score:
     """One picture's measures, defined in `styletransfer.metrics`; None: its network's weights are absent."""
 
     photo: str
+    flat: float | None  # brushwork, see styletransfer.brushwork
+    deep: float | None
+    strokes: float | None
     content: float | None  # LPIPS
     style: float | None  # Gram distance
     grid: float  # grey levels, the worst period
@@ -88,6 +102,7 @@ class Judge:
             lambda: Features("vgg19", STYLE_LAYERS, weights=weights.style),
             ("VGG-19", "style", weights.style),
         )
+        self.brushwork = self._brushwork(weights)
         self.squeezenet = self.inception = None
         if collections:
             self.squeezenet = self._from_torchvision(
@@ -107,6 +122,17 @@ class Judge:
             patches=metrics.patch_projections(picture, patches, seed),
         )
 
+    def brushwork_target(self, painting: Tensor) -> BrushworkTarget | None:
+        """What brushwork is compared with: a painting (1, 3, H, W) in [-1, 1]; None without the networks' weights."""
+        return self.brushwork.target(painting) if self.brushwork else None
+
+    def brushwork_before(self, photo: Tensor, style: Style) -> list[Distances]:
+        """How far the photo itself is from each painting of the style: what brushwork is a share of."""
+        return self._distances(photo, calm_places(photo), style)
+
+    def _distances(self, picture: Tensor, calm: Tensor, style: Style) -> list[Distances]:
+        return [self.brushwork.distances(picture, target, calm) for target in style.brushwork]
+
     @torch.inference_mode()
     def features(self, picture: Tensor) -> dict[str, Tensor]:
         """What collections are compared by, where there are weights: "frechet" (512,), "inception" (2048,)."""
@@ -119,14 +145,22 @@ class Judge:
         return found
 
     @torch.inference_mode()
-    def score(self, name: str, painted: Tensor, photo: Tensor, look: Look, style: Style) -> Score:
-        """The measures of `painted`, whose `look` was taken before, against its photo and the style."""
+    def score(
+        self, name: str, painted: Tensor, photo: Tensor, look: Look, style: Style, before: Sequence[Distances]
+    ) -> Score:
+        """The measures of `painted`, whose `look` was taken before, against its photo and the style.
+
+        `before` is `brushwork_before` of the photo.
+        """
         is_photo = painted is photo
+        after = before if is_photo else self._distances(painted, calm_places(photo), style)
+        closed = [was.closed(now) for was, now in zip(before, after, strict=True)]
         painted, photo = painted.to(self.device), photo.to(self.device)
         grid = metrics.grid_amplitudes(painted)
         content = 0.0 if is_photo else self.lpips(painted, photo).item() if self.lpips else None
         return Score(
             photo=name,
+            **{measure: fmean(each[measure] for each in closed) if closed else None for measure in MEASURES},
             content=content if self.lpips else None,
             style=metrics.relative_gram_distance(look.grams, style.grams) if self.vgg else None,
             grid=max(grid.values()),
@@ -153,6 +187,14 @@ class Judge:
         if network:
             self.networks["content (LPIPS)"] += f", {Path(weights.lpips).name}"
         return network
+
+    def _brushwork(self, weights: WeightFiles) -> BrushworkMeter | None:
+        squeezenet = self._from_torchvision(
+            "brushwork",
+            lambda: Features("squeezenet1_1", DEEP_LAYERS, weights=weights.content),
+            ("SqueezeNet 1.1", "content", weights.content),
+        )
+        return BrushworkMeter(self.vgg, squeezenet, self.device) if self.vgg and squeezenet else None
 
     def _inception(self, weights: WeightFiles) -> FidInception | None:
         if weights.inception is None:
@@ -190,4 +232,5 @@ def mean_style(looks: Sequence[Look]) -> Style:
         colors=(torch.stack(means).mean(dim=0), torch.stack(deviations).mean(dim=0)),
         grams=[torch.stack(layer).mean(dim=0) for layer in zip(*(look.grams for look in looks), strict=True)],
         patches=metrics.sorted_patches(torch.cat([look.patches for look in looks], dim=1)),
+        brushwork=[look.brushwork for look in looks if look.brushwork],
     )

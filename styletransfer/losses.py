@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ADVERSARIAL = ("non-saturating", "hinge", "least-squares")
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def discriminator_loss(real_logits: Sequence[Tensor], fake_logits: Sequence[Tensor], kind: str) -> Tensor:
@@ -54,13 +55,61 @@ def r1_penalty(real_logits: Sequence[Tensor], paintings: Tensor) -> Tensor:
     return gradient.square().sum(dim=(1, 2, 3)).mean()
 
 
-def gram_matrix(features: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, C): products of channels, averaged over positions, in float32 (Gatys 2016, eq. 3)."""
+def sliced_wasserstein_loss(places: Tensor, target: Tensor, directions: Tensor) -> Tensor:
+    """Squared sliced Wasserstein distance of two clouds of feature vectors: (N,) (Heitz 2021, eq. 4).
+
+    Both clouds are projected on each direction and sorted; what is compared are the sorted values, one by one. Other
+    than a Gram matrix this sees the whole distribution of a feature, and colors are a small part of it.
+
+    Args:
+        places: (N, P, C), features of the fake paintings at P places, in the units of `target`.
+        target: (N, P, C), features of the paintings at as many places.
+        directions: (C, D) of unit length.
+    """
+    with torch.autocast(places.device.type, enabled=False):
+        ours, theirs = ((x.float() @ directions).transpose(1, 2).contiguous() for x in (places, target))
+        return (ours.sort(dim=2).values - theirs.sort(dim=2).values).square().mean(dim=(1, 2))
+
+
+def tone_loss(painting: Tensor, photo: Tensor, cells: Sequence[int] = (4, 16)) -> Tensor:
+    """How far the painting's lights and darks are from lying where the photo's lie: 1 - correlation, in [0, 2]: (N,).
+
+    Correlation of mean luminance in cells of 4 and of 16 pixels. It does not mind how strong the contrast is, which
+    the style decides, nor what happens inside a cell, where the strokes are; it keeps eyes dark and faces light.
+
+    Args:
+        painting, photo: (N, 3, H, W) in [-1, 1].
+        cells: sides of the cells in pixels.
+    """
+    per_size = []
+    for cell in cells:
+        ours, theirs = (F.avg_pool2d(luminance(x.float()), cell).flatten(1) for x in (painting, photo))
+        ours, theirs = (x - x.mean(dim=1, keepdim=True) for x in (ours, theirs))
+        # A blank photo has no lights and darks: the small number makes its correlation 1 with a calm painting.
+        product, *squares = ((a * b).mean(dim=1) + 0.002 for a, b in ((ours, theirs), (ours, ours), (theirs, theirs)))
+        per_size.append(1 - product / (squares[0] * squares[1]).sqrt())
+    return torch.stack(per_size).mean(dim=0)
+
+
+def luminance(pictures: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, 1, H, W), weights of ITU-R BT.601."""
+    return (pictures * pictures.new_tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+
+
+def gram_matrix(features: Tensor, centered: bool = False) -> Tensor:
+    """(N, C, H, W) -> (N, C, C): products of channels, averaged over positions, in float32 (Gatys 2016, eq. 3).
+
+    With `centered` the products are those of the deviations from each channel's mean: their covariance. Channel means
+    are mostly color and most of a Gram matrix's energy; without them strokes count.
+    """
     with torch.autocast(features.device.type, enabled=False):
-        return _Gram.apply(features.float().flatten(2))
+        flat = features.float().flatten(2)
+        return _Gram.apply(flat - flat.mean(dim=2, keepdim=True) if centered else flat)
 
 
-def gram_style_loss(features: Sequence[Tensor], target_grams: Sequence[Tensor], patches: int = 1) -> Tensor:
+def gram_style_loss(
+    features: Sequence[Tensor], target_grams: Sequence[Tensor], patches: int = 1, centered: bool = False
+) -> Tensor:
     """Distance of Gram matrices in units of the target's energy, mean over layers: (N,) (after Gatys 2016, eq. 5).
 
     Args:
@@ -68,10 +117,11 @@ def gram_style_loss(features: Sequence[Tensor], target_grams: Sequence[Tensor], 
         target_grams: one (N, C, C) per layer.
         patches: with n > 1 half of the loss asks each of n x n patches for the style. A Gram matrix is a mean over
             places: asked of the whole only, strokes may crowd where the photo is busy and leave its sky bare.
+        centered: compare covariances; `target_grams` are centered, too.
     """
     per_layer = []
     for layer, target in zip(features, target_grams, strict=True):
-        grams = gram_matrix(_cut_patches(layer, patches)).unflatten(0, (-1, patches**2))
+        grams = gram_matrix(_cut_patches(layer, patches), centered).unflatten(0, (-1, patches**2))
         loss = _relative_energy(grams.mean(dim=1) - target, target)
         if patches > 1:
             local = torch.stack([_relative_energy(gram - target, target) for gram in grams.unbind(1)]).mean(dim=0)
@@ -96,7 +146,7 @@ def content_loss(features: Sequence[Tensor], photo_features: Sequence[Tensor]) -
 
 
 def perceptual_distance(features: Sequence[Tensor], photo_features: Sequence[Tensor], eps: float = 1e-6) -> Tensor:
-    """Squared distance of channel-normalized features, mean over positions, summed over layers: (N,).
+    """Squared distance of channel-normalized features, mean over positions and layers: (N,), in [0, 4].
 
     LPIPS with all its linear weights at one (Zhang 2018, section 3.2): it asks which features fire where, and does not
     mind how strongly, so a painting may be paler or stronger than the photo and still keep its content.
@@ -105,6 +155,24 @@ def perceptual_distance(features: Sequence[Tensor], photo_features: Sequence[Ten
     for layers in zip(features, photo_features, strict=True):
         f, p = (x.float() / (x.float().square().sum(dim=1, keepdim=True) + eps).sqrt() for x in layers)
         per_layer.append((f - p).square().sum(dim=1).mean(dim=(1, 2)))
+    return torch.stack(per_layer).mean(dim=0)
+
+
+def learned_perceptual_distance(
+    features: Sequence[Tensor], photo_features: Sequence[Tensor], heads: Sequence[Tensor], eps: float = 1e-6
+) -> Tensor:
+    """LPIPS over some of its layers, summed: (N,) (Zhang 2018, eq. 1).
+
+    Its heads know which channels people go by when they call pictures alike: contours and faces more than textures.
+
+    Args:
+        features, photo_features: one (N, C, h, w) per layer.
+        heads: one (1, C, 1, 1) per layer.
+    """
+    per_layer = []
+    for *layers, head in zip(features, photo_features, heads, strict=True):
+        f, p = (x.float() / (x.float().square().sum(dim=1, keepdim=True) + eps).sqrt() for x in layers)
+        per_layer.append(((f - p).square() * head).sum(dim=1).mean(dim=(1, 2)))
     return torch.stack(per_layer).sum(dim=0)
 
 

@@ -11,16 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from styletransfer.errors import InputError
-from styletransfer.features import Features
+from styletransfer.features import LPIPS_CHANNELS, Features, load_lpips_heads
 from styletransfer.lab import color_statistics
-from styletransfer.losses import border_loss, gram_matrix
-from styletransfer.stored_weights import read_weights
+from styletransfer.losses import LUMA, border_loss, gram_matrix
 
-LPIPS_LAYERS = ("relu1", "fire3", "fire5", "fire6", "fire7", "fire8", "fire9")
-LPIPS_CHANNELS = (64, 128, 256, 384, 384, 512, 512)
 GRID_FREQUENCIES = {"4": 1 / 4, "8/3": 3 / 8, "2": 1 / 2}  # period in pixels -> cycles a pixel: what upsampling leaves
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 PATCH_SIDE, PATCH_OCTAVES, PATCH_COUNT, PATCH_DIRECTIONS = 7, 3, 4096, 128
 
@@ -41,8 +36,9 @@ class Lpips(nn.Module):
 
     def __init__(self, network_weights: str | Path | None, linear_weights: str | Path) -> None:
         super().__init__()
-        self.features = Features("squeezenet1_1", LPIPS_LAYERS, weights=network_weights)
-        self.heads = nn.ParameterList(_load_heads(Path(linear_weights)))
+        self.features = Features("squeezenet1_1", tuple(LPIPS_CHANNELS), weights=network_weights)
+        heads = load_lpips_heads(linear_weights).values()
+        self.heads = nn.ParameterList(nn.Parameter(head, requires_grad=False) for head in heads)
         self.requires_grad_(False)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -183,17 +179,6 @@ def color_shift(painted: Tensor, photo: Tensor) -> float:
     (1, 3, H, W) each in [-1, 1].
     """
     return (color_statistics(painted)[0] - color_statistics(photo)[0]).norm().item()
-
-
-def _load_heads(path: Path) -> list[nn.Parameter]:
-    stored = read_weights(path, "LPIPS weights")
-    heads = []
-    for index, channels in enumerate(LPIPS_CHANNELS):
-        key = f"lin{index}.model.1.weight"
-        if key not in stored or stored[key].shape != (1, channels, 1, 1):
-            raise InputError(f"LPIPS weights {path.name} lack {key} of shape (1, {channels}, 1, 1) for SqueezeNet 1.1.")
-        heads.append(nn.Parameter(stored[key], requires_grad=False))
-    return heads
 
 
 def _unit_length(features: Tensor) -> Tensor:

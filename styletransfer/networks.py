@@ -50,7 +50,7 @@ def has_head(config: TrainingConfig) -> bool:
 
 def build_networks(config: TrainingConfig) -> Networks:
     """Untrained networks for the losses that the config gives a weight."""
-    sizes = {"channels": config.channels, "blocks": config.blocks}
+    sizes = {"channels": config.channels, "blocks": config.blocks, "grain": config.grain}
     judge = {
         "channels": config.discriminator_channels,
         "resolutions": config.discriminator_scales,

@@ -1,11 +1,15 @@
-"""What the networks are asked for: a table of weights over the losses, and the pretrained networks they look with.
+"""What is asked of a fake painting by itself: each term of the objective, top to bottom, and their weighted sum.
 
-A loss whose weight is zero costs nothing and builds nothing; presets.py holds the tables of weights that go together.
+Style is the sliced Wasserstein distance of features (Heitz 2021) in two pretrained networks: an early part (VGG-19 at
+three octaves: strokes and their colors) and a deep part (SqueezeNet: waves, swirls, ornament). It is asked of the whole
+crop and once more of the calmest place of its photo, so that skies and walls are painted, too. Content is asked of
+deep layers only, and of the arrangement of light and dark: neither forbids a stroke.
+
+A term whose weight is zero costs nothing and builds nothing. game.py adds the terms that need the other networks.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,325 +18,375 @@ from torch import Tensor, nn
 
 from styletransfer import losses
 from styletransfer.config import TrainingConfig, pairs
-from styletransfer.data import Batch
-from styletransfer.discriminator import augment
 from styletransfer.errors import InputError
-from styletransfer.features import Features
-from styletransfer.networks import Networks
-from styletransfer.patch_head import choose_places, is_mirrored
+from styletransfer.features import Features, load_lpips_heads
 
-TARGET_PAINTINGS = 64  # of a style, for its mean Gram matrices and mean activations
+TARGET_PAINTINGS = 64  # of a style: as many are looked at
+CLOUD = 4096  # feature vectors kept of each layer and style, drawn from all of its paintings
+CALM_TRIES = 6  # places looked at to find a calm one
+
+Paintings = Callable[[str, int], Iterable[Tensor]]  # of a style, at most so many: (1, 3, H, W) in [-1, 1]
 
 
-class Objective(nn.Module):
-    """What is asked of a fake painting by itself: style of the paintings, content of the photo, colors, smoothness.
+class Part(NamedTuple):
+    """Layers of one network at some octaves: octave 0 is the picture itself, each further one half of it."""
+
+    network: str  # "style" or "content"
+    layers: tuple[str, ...]
+    octaves: tuple[int, ...] = (0,)
+
+
+class Look:
+    """What the networks see in a batch of pictures; every network runs once per octave, for all terms that ask.
 
     Args:
-        config: weights and networks.
-        style_features: what style is measured in; None where neither style nor content has a weight.
-        target_grams: for each octave, for each layer (S, C, C), the mean Gram matrix of each style's paintings.
-        matched_features: what feature matching looks with; None where it has no weight.
-        target_means: for each of its layers (S, C), the mean activations over each style's paintings.
+        pictures: (N, 3, H, W) in [-1, 1].
+        networks: by name.
+        parts: all that will be asked for.
+        window: (top, left, side) of what the network of style sees at full resolution, where it costs most.
     """
 
     def __init__(
         self,
-        config: TrainingConfig,
-        style_features: Features | None,
-        target_grams: Sequence[Tensor],
-        matched_features: Features | None = None,
-        target_means: Sequence[Tensor] = (),
+        pictures: Tensor,
+        networks: Mapping[str, Features],
+        parts: Sequence[Part],
+        window: tuple[int, int, int] | None = None,
     ) -> None:
+        self.pictures, self.networks, self.parts, self.window = pictures, networks, parts, window
+        self._seen: dict[tuple[str, int], dict[str, Tensor]] = {}
+
+    def features(self, part: Part) -> list[Tensor]:
+        """One (N, C, h, w) for each octave, for each layer of the part."""
+        return [self._at(part.network, octave)[layer] for octave in part.octaves for layer in part.layers]
+
+    def _at(self, network: str, octave: int) -> dict[str, Tensor]:
+        if (network, octave) not in self._seen:
+            asking = [part for part in self.parts if part.network == network and octave in part.octaves]
+            layers = tuple(dict.fromkeys(layer for part in asking for layer in part.layers))
+            seen = self.networks[network](self._pictures(network, octave), layers)
+            self._seen[network, octave] = dict(zip(layers, seen, strict=True))
+        return self._seen[network, octave]
+
+    def _pictures(self, network: str, octave: int) -> Tensor:
+        if octave:
+            return F.avg_pool2d(self.pictures, 2**octave)
+        if network == "style" and self.window:
+            top, left, side = self.window
+            return self.pictures[..., top : top + side, left : left + side]
+        return self.pictures
+
+
+class Draws:
+    """The random numbers of one step: a pure function of seed and step, the same in every process and pass."""
+
+    def __init__(self, seed: int, step: int) -> None:
+        self._source = torch.Generator().manual_seed((seed * 1_000_003 + step + 2**62) % 2**63)
+
+    def directions(self, channels: int, count: int) -> Tensor:
+        """(channels, count) of unit length, evenly over the sphere."""
+        return F.normalize(torch.randn(channels, min(channels, count), generator=self._source), dim=0)
+
+    def places(self, available: int, count: int) -> Tensor:
+        """(count,) numbers below `available`, each drawn by itself."""
+        return torch.randint(available, (count,), generator=self._source)
+
+    def corners(self, height: int, width: int, side: int, count: int) -> list[tuple[int, int]]:
+        """Top and left of `count` squares inside a picture."""
+        drawn = torch.rand(count, 2, generator=self._source).tolist()
+        return [(int(y * (height - side + 1)), int(x * (width - side + 1))) for y, x in drawn]
+
+
+# ---- style -----------------------------------------------------------------------------------------------------------
+
+
+class SlicedStyle(nn.Module):
+    """Sliced Wasserstein distance of features to those of a style's paintings, mean over layers and octaves.
+
+    Each channel is measured in units of its deviation over the paintings, plus `floor` times the layer's mean
+    deviation, so that a channel which hardly ever fires does not drown the others.
+
+    Args:
+        part: where it is measured.
+        floor: in mean deviations.
+        places: of the picture that are compared, at most.
+        directions: drawn anew in each step, at most.
+    """
+
+    def __init__(self, part: Part, floor: float, places: int, directions: int) -> None:
+        super().__init__()
+        self.part, self.floor, self.places, self.directions = part, floor, places, directions
+        self.clouds = nn.ParameterList()  # per octave and layer: (S, CLOUD, C), in units
+        self.units = nn.ParameterList()  # (S, C)
+
+    def observe(self, look: Look, draws: Draws, share: float) -> list[Tensor]:
+        """Per octave and layer (P, C): feature vectors of one painting, its share of a cloud."""
+        layers = [_vectors(layer)[0].float() for layer in look.features(self.part)]
+        return [layer[draws.places(len(layer), math.ceil(share * CLOUD)).to(layer.device)] for layer in layers]
+
+    def learn(self, styles: Sequence[Sequence[list[Tensor]]]) -> None:
+        """Take the targets from what was observed in each painting of each style."""
+        per_style = [[torch.cat(seen)[:CLOUD] for seen in zip(*paintings, strict=True)] for paintings in styles]
+        for layer in zip(*per_style, strict=True):
+            units = torch.stack([_units(cloud, self.floor) for cloud in layer])
+            self.units.append(nn.Parameter(units, requires_grad=False))
+            self.clouds.append(nn.Parameter(torch.stack(layer) / units[:, None], requires_grad=False))
+
+    def forward(self, look: Look, style_weights: Tensor, draws: Draws) -> Tensor:
+        """(N,), for styles that are not mixed: the rows of style_weights (N, S) are one-hot."""
+        style, per_layer = style_weights.argmax(dim=1), []
+        for layer, clouds, units in zip(look.features(self.part), self.clouds, self.units, strict=True):
+            vectors = _vectors(layer)
+            count = min(self.places, vectors.shape[1])
+            ours, theirs = (
+                draws.places(available, count).to(layer.device) for available in (vectors.shape[1], clouds.shape[1])
+            )
+            directions = draws.directions(clouds.shape[2], self.directions).to(layer.device)
+            places = vectors.index_select(1, ours).float() / units[style][:, None]
+            target = clouds.index_select(1, theirs)[style]
+            per_layer.append(losses.sliced_wasserstein_loss(places, target, directions))
+        return torch.stack(per_layer).mean(dim=0)
+
+
+class GramStyle(nn.Module):
+    """Distance of Gram matrices (Gatys 2016), plain or centered, mean over octaves and layers.
+
+    Args:
+        part: where it is measured.
+        patches: see `losses.gram_style_loss`.
+        centered: covariances in place of Gram matrices.
+    """
+
+    def __init__(self, part: Part, patches: int = 1, centered: bool = False) -> None:
+        super().__init__()
+        self.part, self.patches, self.centered = part, patches, centered
+        self.grams = nn.ParameterList()  # per octave and layer: (S, C, C)
+
+    def observe(self, look: Look, draws: Draws, share: float) -> list[Tensor]:
+        """Per octave and layer (C, C): the Gram matrix of one painting."""
+        del draws, share
+        return [losses.gram_matrix(layer, self.centered)[0] for layer in look.features(self.part)]
+
+    def learn(self, styles: Sequence[Sequence[list[Tensor]]]) -> None:
+        """Take the targets, mean Gram matrices, from those of each painting of each style."""
+        self.grams.extend(_means(styles))
+
+    def forward(self, look: Look, style_weights: Tensor, draws: Draws) -> Tensor:
+        """(N,); targets are mixed as style_weights (N, S) say."""
+        del draws
+        targets = [torch.einsum("ns,scd->ncd", style_weights, gram) for gram in self.grams]
+        return losses.gram_style_loss(look.features(self.part), targets, self.patches, self.centered)
+
+
+class FeatureMatching(nn.Module):
+    """Distance of mean activations to those over a style's paintings (Salimans 2016, section 3.1)."""
+
+    def __init__(self, part: Part) -> None:
+        super().__init__()
+        self.part = part
+        self.means = nn.ParameterList()  # per layer: (S, C)
+
+    def observe(self, look: Look, draws: Draws, share: float) -> list[Tensor]:
+        """Per layer (C,): mean activations of one painting."""
+        del draws, share
+        return [layer[0].float().mean(dim=(1, 2)) for layer in look.features(self.part)]
+
+    def learn(self, styles: Sequence[Sequence[list[Tensor]]]) -> None:
+        """Take the targets from the means of each painting of each style."""
+        self.means.extend(_means(styles))
+
+    def forward(self, look: Look, style_weights: Tensor, draws: Draws) -> Tensor:
+        """(N,); targets are mixed as style_weights (N, S) say."""
+        del draws
+        targets = [style_weights @ means for means in self.means]
+        return losses.feature_matching_loss(look.features(self.part), targets)
+
+
+# ---- content ---------------------------------------------------------------------------------------------------------
+
+
+class Content(nn.Module):
+    """Distance of features from those of the photo, times each style's balance.
+
+    Args:
+        part: where it is measured.
+        distance: "energy" (Johnson 2016), "normalized" (LPIPS with equal heads) or "lpips" (Zhang 2018).
+        balance: (S,) factors.
+        heads: of LPIPS, one (1, C, 1, 1) per layer, for the distance "lpips".
+    """
+
+    def __init__(self, part: Part, distance: str, balance: Tensor, heads: Sequence[Tensor] = ()) -> None:
+        super().__init__()
+        self.part = part
+        self.heads = nn.ParameterList(nn.Parameter(head, requires_grad=False) for head in heads)
+        self.distance = {
+            "energy": losses.content_loss,
+            "normalized": losses.perceptual_distance,
+            "lpips": lambda a, b: losses.learned_perceptual_distance(a, b, list(self.heads)),
+        }[distance]
+        self.register_buffer("balance", balance)
+
+    def forward(self, look: Look, photo: Look, style_weights: Tensor) -> Tensor:
+        """(N,)"""
+        with torch.no_grad():
+            kept = photo.features(self.part)
+        return self.distance(look.features(self.part), kept) * (style_weights @ self.balance)
+
+
+# ---- all of it -------------------------------------------------------------------------------------------------------
+
+
+class Objective(nn.Module):
+    """The terms of a config, their targets taken from the paintings of each style, which are read once.
+
+    Args:
+        config: weights, networks and layers.
+        paintings: of each style.
+        device: where the networks look.
+    """
+
+    def __init__(self, config: TrainingConfig, paintings: Paintings, device: torch.device) -> None:
         super().__init__()
         self.config = config
-        self.style_features = style_features
-        self.shared = _same_network(config)
-        apart = config.content_loss_weight and not self.shared
-        self.content_features = content_network(config, config.content_layers) if apart else None
-        for index, gram in enumerate(target_grams):
-            self.register_buffer(f"gram_{index}", gram)
-        self.matched_features = matched_features
-        for index, means in enumerate(target_means):
-            self.register_buffer(f"mean_{index}", means)
-        balance = pairs("--content-balance", config.content_balance)
-        unknown = set(balance) - set(config.style_sources)
-        if unknown:
-            raise InputError(f"--content-balance names {sorted(unknown)[0]!r}, which no --style names.")
-        factors = [_number(name, balance.get(name, "1")) for name in config.style_sources]
-        self.register_buffer("content_factors", torch.tensor(factors))
+        self.style, self.matching, self.content = _style_terms(config), _matching(config), _content(config)
+        self.parts = [term.part for term in self._terms()]
+        self.networks = nn.ModuleDict(_networks(config, self.parts))
+        self.to(device)
+        if self.style or self.matching:
+            self._learn(paintings)
 
-    def forward(self, fake_painting: Tensor, photo: Tensor, style_weights: Tensor) -> dict[str, Tensor]:
-        """Weighted terms by name; pictures (N, 3, H, W) in [-1, 1], style_weights (N, S)."""
-        config, terms = self.config, {}
-        features = self.style_features(fake_painting) if self.style_features else []
-        if config.style_loss_weight:
-            terms["style"] = config.style_loss_weight * self._style(features, fake_painting, style_weights)
-        if config.content_loss_weight:
-            content = self._content(features, fake_painting, photo) * (style_weights @ self.content_factors)
-            terms["content"] = config.content_loss_weight * content.mean()
-        if config.feature_matching_weight:
-            matched = self._feature_matching(fake_painting, style_weights)
-            terms["feature_matching"] = config.feature_matching_weight * matched
-        extra = {
-            "l1": (config.l1_weight, losses.l1_loss),
-            "color": (config.color_weight, losses.color_loss),
-            "total_variation": (config.total_variation_weight, lambda painting, _: losses.total_variation(painting)),
-            "grid": (config.grid_weight, lambda painting, _: losses.grid_loss(painting)),
+    def forward(self, fake_painting: Tensor, photo: Tensor, style_weights: Tensor, step: int = 0) -> dict[str, Tensor]:
+        """Weighted terms by name.
+
+        Args:
+            fake_painting, photo: (N, 3, H, W) in [-1, 1].
+            style_weights: (N, S), the style asked of each.
+            step: decides the random directions and places.
+        """
+        config, terms, draws = self.config, {}, Draws(self.config.seed, step)
+        look = self._look(fake_painting, self._window(fake_painting, draws))
+        weights = {"style": config.style_loss_weight, "deep_style": config.style_loss_weight * config.deep_style_weight}
+        for name, term in self.style.items():
+            terms[name] = weights[name] * term(look, style_weights, draws).mean()
+        if self.style and config.calm_weight:
+            calm = self._look(calmest(fake_painting, photo, config.calm_size, draws))
+            asked = [weights[name] * term(calm, style_weights, draws).mean() for name, term in self.style.items()]
+            terms["calm"] = config.calm_weight * sum(asked)
+        if self.content:
+            terms["content"] = config.content_loss_weight * self.content(look, self._look(photo), style_weights).mean()
+        if self.matching:
+            terms["feature_matching"] = (
+                config.feature_matching_weight * self.matching(look, style_weights, draws).mean()
+            )
+        return terms | self._of_pixels(fake_painting, photo)
+
+    def _of_pixels(self, fake_painting: Tensor, photo: Tensor) -> dict[str, Tensor]:
+        config = self.config
+        of_pixels = {
+            "tone": (config.tone_weight, lambda: losses.tone_loss(fake_painting, photo).mean()),
+            "l1": (config.l1_weight, lambda: losses.l1_loss(fake_painting, photo)),
+            "color": (config.color_weight, lambda: losses.color_loss(fake_painting, photo)),
+            "total_variation": (config.total_variation_weight, lambda: losses.total_variation(fake_painting)),
+            "grid": (config.grid_weight, lambda: losses.grid_loss(fake_painting)),
         }
-        return terms | {name: weight * loss(fake_painting, photo) for name, (weight, loss) in extra.items() if weight}
+        return {name: weight * loss() for name, (weight, loss) in of_pixels.items() if weight}
 
-    def _style(self, features: list[Tensor], fake_painting: Tensor, style_weights: Tensor) -> Tensor:
-        """Mean over octaves of the Gram distance, half of the whole crop, half of its patches."""
-        count, per_octave = len(self.config.style_layers), []
-        for octave in range(self.config.style_octaves):
-            if octave:
-                features = self.style_features(F.avg_pool2d(fake_painting, 2**octave), layers=count)
-            targets = [
-                torch.einsum("ns,scd->ncd", style_weights, getattr(self, f"gram_{octave * count + layer}"))
-                for layer in range(count)
-            ]
-            per_octave.append(losses.gram_style_loss(features[:count], targets, self.config.style_patches).mean())
-        return torch.stack(per_octave).mean()
+    def _terms(self) -> list[nn.Module]:
+        return [*self.style.values(), *filter(None, [self.matching, self.content])]
 
-    def _content(self, features: list[Tensor], fake_painting: Tensor, photo: Tensor) -> Tensor:
-        distance = {"energy": losses.content_loss, "normalized": losses.perceptual_distance}[
-            self.config.content_distance
-        ]
-        network = self.style_features if self.shared else self.content_features
-        start = len(self.config.style_layers) if self.shared else 0
-        with torch.no_grad():
-            photo_features = network(photo)[start:]
-        return distance(features[start:] if self.shared else network(fake_painting), photo_features)
+    def _look(self, pictures: Tensor, window: tuple[int, int, int] | None = None) -> Look:
+        return Look(pictures, self.networks, self.parts, window)
 
-    def _feature_matching(self, fake_painting: Tensor, style_weights: Tensor) -> Tensor:
-        features = self.matched_features(fake_painting)
-        targets = [style_weights @ getattr(self, f"mean_{index}") for index in range(len(features))]
-        return losses.feature_matching_loss(features, targets).mean()
+    def _window(self, pictures: Tensor, draws: Draws) -> tuple[int, int, int] | None:
+        side, (height, width) = self.config.style_window, pictures.shape[-2:]
+        if not side or side > min(height, width):
+            return None
+        return (*draws.corners(height, width, side, 1)[0], side)
 
-
-def build_objective(
-    config: TrainingConfig,
-    paintings: Callable[[str, int], Iterable[Tensor]],  # of a style, at most so many: (1, 3, H, W) in [-1, 1]
-    device: torch.device,
-) -> Objective:
-    """The objective of a config, its targets taken from the paintings of each style, which are read once."""
-    features, matched = style_network(config), None
-    if config.feature_matching_weight:
-        matched = content_network(config, config.feature_matching_layers)
-    for network in filter(None, (features, matched)):
-        network.to(device)
-
-    def look(painting: Tensor) -> list[Tensor]:
-        painting = painting.to(device)
-        grams = style_grams(features, painting, len(config.style_layers), config.style_octaves) if features else []
-        return grams + (activations(matched, painting) if matched else [])
-
-    styles = config.style_sources if features or matched else ()
-    per_style = [mean_over(paintings(style, TARGET_PAINTINGS), look) for style in styles]
-    targets = [torch.stack(per_layer) for per_layer in zip(*per_style, strict=True)]
-    grams = len(config.style_layers) * config.style_octaves if features else 0
-    return Objective(config, features, targets[:grams], matched, targets[grams:]).to(device)
+    @torch.no_grad()
+    def _learn(self, paintings: Paintings) -> None:
+        """Targets of every term that has some; each painting is looked at once."""
+        learners = [*self.style.values(), *filter(None, [self.matching])]
+        device, draws = next(self.networks.buffers()).device, Draws(self.config.seed, step=-1)
+        observed: list[list[list[list[Tensor]]]] = [[] for _ in learners]
+        for style in self.config.style_sources:
+            pictures = list(paintings(style, TARGET_PAINTINGS))
+            looks = (self._look(picture.to(device)) for picture in pictures)
+            seen = [[term.observe(look, draws, 1 / len(pictures)) for term in learners] for look in looks]
+            for of_term, of_style in zip(observed, zip(*seen, strict=True), strict=True):
+                of_term.append(list(of_style))
+        for term, styles in zip(learners, observed, strict=True):
+            term.learn(styles)
 
 
-class Scene(NamedTuple):
-    """One pass: what came from the data, and what the networks made of it; whole crops, (N, 3, c, c) in [-1, 1]."""
+def calmest(pictures: Tensor, photos: Tensor, side: int, draws: Draws) -> Tensor:
+    """(N, 3, H, W) -> (N, 3, side, side): of each picture the square whose photo varies least in luminance.
 
-    batch: Batch
-    fake_painting: Tensor
-    fake_photo: Tensor | None  # of the painting, where there are cycles
-
-    def inside(self, margin: int) -> "Scene":
-        """What the losses look at: far enough inside that the crop's own border cannot be painted for them."""
-        return Scene(
-            self.batch._replace(photo=_inside(self.batch.photo, margin), painting=_inside(self.batch.painting, margin)),
-            _inside(self.fake_painting, margin),
-            None if self.fake_photo is None else _inside(self.fake_photo, margin),
-        )
-
-
-def play(networks: Networks, batch: Batch) -> Scene:
-    """Paint the photos, and where there are cycles turn the paintings into photos."""
-    fake_painting = networks.generator(batch.photo, batch.style_weights)
-    back = networks.photo_generator
-    return Scene(batch, fake_painting, back(batch.painting, batch.style_weights) if back else None)
-
-
-def discriminator_terms(
-    config: TrainingConfig,
-    discriminator: nn.Module,
-    batch: Batch,
-    fake_painting: Tensor,  # (N, 3, H, W), detached
-    penalize: bool,  # on one step of `r1_every`: the gradient penalty, made up for the steps without
-    fake_style_weights: Tensor | None = None,  # (N, S) of the fakes, where a pool has mixed them; else the batch's
-) -> dict[str, Tensor]:
-    """What the discriminator is asked for, weighted, by name: real against fake paintings, and R1."""
-    painting = batch.painting.requires_grad_(penalize)
-    real_logits = discriminator(augment(painting, batch.augmentation[:, 0]), batch.style_weights)
-    fake_style_weights = batch.style_weights if fake_style_weights is None else fake_style_weights
-    fake_logits = discriminator(augment(fake_painting, batch.augmentation[:, 1]), fake_style_weights)
-    terms = {"discriminator": losses.discriminator_loss(real_logits, fake_logits, config.adversarial)}
-    if penalize:
-        weight = config.r1_weight / 2 * config.r1_every
-        terms["r1_penalty"] = weight * losses.r1_penalty(real_logits, painting)
-    return terms
-
-
-def as_photos(batch: Batch) -> Batch:
-    """The batch as the discriminator of photos sees it: photos in place of paintings, all of the one kind."""
-    ones = batch.style_weights.new_ones(len(batch.photo), 1)
-    return batch._replace(painting=batch.photo.detach(), style_weights=ones)
-
-
-def generator_terms(
-    config: TrainingConfig,
-    networks: Networks,  # as trained: forward passes go through what wraps them
-    bare: Networks,  # the same without wrappers
-    scene: Scene,
-    step: int,  # chooses the places that PatchNCE compares
-) -> dict[str, Tensor]:
-    """What the generator is asked for by the other networks, weighted, by name; no gradient reaches discriminators."""
-    inner = scene.inside(config.loss_margin)
-    with frozen(bare.judges):
-        terms = _adversarial_terms(config, bare, inner)
-    repainted = None
-    if config.identity_weight or config.contrastive_identity_weight:
-        repainted = networks.generator(inner.batch.painting.detach(), inner.batch.style_weights)
-    if config.identity_weight:
-        terms |= _identity_terms(config, networks, inner, repainted)
-    if networks.head:
-        terms |= _contrastive_terms(config, networks, bare, inner, repainted, step)
-    if networks.photo_generator:
-        terms |= _cycle_terms(config, networks, scene)
-    if config.border_weight:  # of the whole crop, which is painted as a photo is: the others do not look at its rim
-        terms["border"] = config.border_weight * losses.border_loss(scene.fake_painting, scene.batch.photo)
-    return terms
-
-
-def _adversarial_terms(config: TrainingConfig, bare: Networks, inner: Scene) -> dict[str, Tensor]:
-    # The bare modules: with their parameters frozen, the distributed wrappers would wait for their gradients.
-    if not config.adversarial_weight:
-        return {}
-    numbers = inner.batch.augmentation[:, 1]
-    sides = {"adversarial": (bare.discriminator, inner.fake_painting, inner.batch)}
-    if bare.photo_discriminator:
-        sides["adversarial_photo"] = (bare.photo_discriminator, inner.fake_photo, as_photos(inner.batch))
-    return {
-        name: config.adversarial_weight
-        * losses.generator_loss(judge(augment(fake, numbers), batch.style_weights), config.adversarial)
-        for name, (judge, fake, batch) in sides.items()
-    }
-
-
-def _identity_terms(
-    config: TrainingConfig, networks: Networks, inner: Scene, repainted: Tensor | None
-) -> dict[str, Tensor]:
-    """What is already a painting stays as it is, and what is already a photo (Zhu 2017, section 5.2)."""
-    batch, weight = inner.batch, config.identity_weight
-    terms = {"identity": weight * losses.l1_loss(repainted, batch.painting)}
-    if networks.photo_generator:
-        same = networks.photo_generator(batch.photo, batch.style_weights)
-        terms["identity_photo"] = weight * losses.l1_loss(same, batch.photo)
-    return terms
-
-
-def _contrastive_terms(
-    config: TrainingConfig, networks: Networks, bare: Networks, inner: Scene, repainted: Tensor | None, step: int
-) -> dict[str, Tensor]:
-    """PatchNCE between photos and their paintings, and between paintings and themselves painted again."""
-    styles, layers = inner.batch.style_weights, config.contrastive_layers
-    mirrored = config.contrastive_flips and is_mirrored(config.seed, step)
-
-    def distance(fake: Tensor, source: Tensor) -> Tensor:
-        queries = bare.generator.encode(fake, styles, layers)
-        places = choose_places(queries, config.contrastive_patches, config.seed, step)
-        with torch.no_grad():
-            seen = bare.generator.encode(source, styles, layers)
-            if mirrored:  # FastCUT: a place looks the same in the mirror (the pixels of a cell, layer 0, do not)
-                turned = bare.generator.encode(source.flip(3), styles, layers)
-                seen = [turned[i].flip(3) if layer else seen[i] for i, layer in enumerate(layers)]
-            keys = networks.head(seen, places)
-        directions = networks.head(queries, places)
-        return losses.patch_nce_loss(directions, keys, config.contrastive_temperature).mean()
-
-    terms = {}
-    if config.contrastive_weight:
-        terms["contrastive"] = config.contrastive_weight * distance(inner.fake_painting, inner.batch.photo)
-    if config.contrastive_identity_weight:
-        again = distance(repainted, inner.batch.painting)
-        terms["contrastive_identity"] = config.contrastive_identity_weight * again
-    return terms
-
-
-def _cycle_terms(config: TrainingConfig, networks: Networks, scene: Scene) -> dict[str, Tensor]:
-    """Photo to painting to photo, and painting to photo to painting (Zhu 2017, eq. 2)."""
-    styles, margin = scene.batch.style_weights, config.loss_margin
-    photo = networks.photo_generator(scene.fake_painting, styles)
-    painting = networks.generator(scene.fake_photo, styles)
-    cycles = {"cycle_photo": (photo, scene.batch.photo), "cycle_painting": (painting, scene.batch.painting)}
-    return {
-        name: config.cycle_weight * losses.l1_loss(_inside(found, margin), _inside(source, margin))
-        for name, (found, source) in cycles.items()
-    }
-
-
-def _inside(pictures: Tensor, margin: int) -> Tensor:
-    height, width = pictures.shape[-2:]
-    return pictures[..., margin : height - margin, margin : width - margin]
-
-
-@contextmanager
-def frozen(networks: Iterable[nn.Module]) -> Iterator[None]:
-    """The generator's backward pass must leave no gradient in these."""
-    for network in networks:
-        network.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for network in networks:
-            network.requires_grad_(True)
-
-
-def style_network(config: TrainingConfig) -> Features | None:
-    """The network that style is measured in; content layers follow the style layers where the network serves both.
-
-    None where neither style nor content has a weight: then no pretrained network is needed.
+    Style is a distribution over the whole crop: asked of the whole only, strokes crowd where the photo is busy, and its
+    sky stays bare.
     """
-    if not config.style_loss_weight and not (config.content_loss_weight and _same_network(config)):
+    height, width = pictures.shape[-2:]
+    side = min(side, height, width)
+    squares = [
+        (..., slice(top, top + side), slice(left, left + side))
+        for top, left in draws.corners(height, width, side, CALM_TRIES)
+    ]
+    gray = losses.luminance(photos.float())
+    spread = torch.stack([gray[square].flatten(1).std(dim=1) for square in squares])  # (tries, N)
+    candidates = torch.stack([pictures[square] for square in squares])  # (tries, N, 3, side, side)
+    return candidates[spread.argmin(dim=0), torch.arange(len(pictures), device=pictures.device)]
+
+
+# ---- from a config ---------------------------------------------------------------------------------------------------
+
+
+def _style_terms(config: TrainingConfig) -> nn.ModuleDict:
+    """The early part and the deep part of style; none without a weight."""
+    if not config.style_loss_weight:
+        return nn.ModuleDict()
+    early = Part("style", config.style_layers, tuple(range(config.style_octaves)))
+    if config.style_distance != "sliced":
+        centered = config.style_distance == "centered-gram"
+        return nn.ModuleDict({"style": GramStyle(early, config.style_patches, centered)})
+    terms = {"style": SlicedStyle(early, 0.2, config.style_places, 32)}
+    if config.deep_style_weight:
+        terms["deep_style"] = SlicedStyle(Part("content", config.deep_style_layers), 0.3, config.style_places, 48)
+    return nn.ModuleDict(terms)
+
+
+def _matching(config: TrainingConfig) -> FeatureMatching | None:
+    if not config.feature_matching_weight:
         return None
-    layers = (*config.style_layers, *(config.content_layers if _same_network(config) else ()))
-    features = Features(config.style_network, layers, config.style_network_weights)
-    return features.to(memory_format=torch.channels_last)
+    return FeatureMatching(Part("content", config.feature_matching_layers))
 
 
-def content_network(config: TrainingConfig, layers: Sequence[str]) -> Features:
-    """The network that content is measured in, as far as these layers: another one than that of style, or deeper."""
-    features = Features(config.content_network, layers, config.content_network_weights)
-    return features.to(memory_format=torch.channels_last)
+def _content(config: TrainingConfig) -> Content | None:
+    balance = pairs("--content-balance", config.content_balance)
+    unknown = set(balance) - set(config.style_sources)
+    if unknown:
+        raise InputError(f"--content-balance names {sorted(unknown)[0]!r}, which no --style names.")
+    factors = torch.tensor([_number(name, balance.get(name, "1")) for name in config.style_sources])
+    if not config.content_loss_weight:
+        return None
+    part, heads = Part("content", config.content_layers), []
+    if config.content_distance == "lpips":
+        known = load_lpips_heads(config.lpips_weights)
+        heads = [known[layer] for layer in part.layers]
+    return Content(part, config.content_distance, factors, heads)
 
 
-@torch.no_grad()
-def mean_over(paintings: Iterable[Tensor], look: Callable[[Tensor], list[Tensor]]) -> list[Tensor]:
-    """Means over paintings (1, 3, H, W) of each tensor that is seen in one."""
-    per_painting = [look(painting) for painting in paintings]
-    return [torch.stack(seen).mean(dim=0) for seen in zip(*per_painting, strict=True)]
-
-
-def style_grams(features: Features, painting: Tensor, layers: int, octaves: int) -> list[Tensor]:
-    """Gram matrices of a painting (1, 3, H, W): for each octave, for each of the first `layers` layers (C, C)."""
-    pyramid = [painting, *(F.avg_pool2d(painting, 2**octave) for octave in range(1, octaves))]
-    return [losses.gram_matrix(x)[0] for level in pyramid for x in features(level, layers)]
-
-
-def activations(features: Features, painting: Tensor) -> list[Tensor]:
-    """Mean activations over the places of a painting (1, 3, H, W): for each layer (C,)."""
-    return [layer[0].mean(dim=(1, 2)) for layer in features(painting)]
-
-
-def _same_network(config: TrainingConfig) -> bool:
-    return (config.style_network, config.style_network_weights) == (
-        config.content_network,
-        config.content_network_weights,
-    )
+def _networks(config: TrainingConfig, parts: Sequence[Part]) -> dict[str, Features]:
+    """The networks that the parts name, each as deep as they ask."""
+    files = {
+        "style": (config.style_network, config.style_network_weights),
+        "content": (config.content_network, config.content_network_weights),
+    }
+    found = {}
+    for name in dict.fromkeys(part.network for part in parts):
+        network, weights = files[name]
+        layers = tuple(dict.fromkeys(layer for part in parts if part.network == name for layer in part.layers))
+        found[name] = Features(network, layers, weights).to(memory_format=torch.channels_last)
+    return found
 
 
 def _number(name: str, text: str) -> float:
@@ -343,3 +397,20 @@ def _number(name: str, text: str) -> float:
     if not 0 <= number < math.inf:  # NaN fails this, too
         raise InputError(f"--content-balance {name}={text} must be a number of at least 0.")
     return number
+
+
+def _vectors(features: Tensor) -> Tensor:
+    """(N, C, h, w) -> (N, h * w, C): the feature vector of each place."""
+    return features.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _units(cloud: Tensor, floor: float) -> Tensor:
+    """(P, C) -> (C,): each channel's deviation plus a share of the mean deviation."""
+    deviations = cloud.std(dim=0)
+    return deviations + floor * deviations.mean()
+
+
+def _means(styles: Sequence[Sequence[list[Tensor]]]) -> list[nn.Parameter]:
+    """Per layer (S, ...): the mean over each style's paintings of what was observed in them."""
+    per_style = [[torch.stack(layer).mean(dim=0) for layer in zip(*paintings, strict=True)] for paintings in styles]
+    return [nn.Parameter(torch.stack(layer), requires_grad=False) for layer in zip(*per_style, strict=True)]

@@ -31,7 +31,7 @@ from styletransfer.pack_files import (
 )
 from styletransfer.provenance import versions
 
-SHIPPED_PACK = Path(__file__).resolve().parent.parent / "styles" / "first"
+SHIPPED_PACK = Path(__file__).resolve().parent.parent / "styles" / "starry-night"
 
 
 def load_pack(folder: str | Path) -> Generator:
@@ -91,6 +91,7 @@ def save_pack(
     recipe: Mapping[str, Any],
     run: Mapping[str, Any] | None = None,
     discriminator: Discriminator | None = None,
+    half: bool = False,
 ) -> None:
     """Write a pack whole or not at all; a pack of that name is replaced.
 
@@ -103,13 +104,14 @@ def save_pack(
             time"); and under "datasets" the list of the Hub datasets it learned from, as `org/name`.
         discriminator: what the generator was trained against, to be carried in half precision, as 16 bits of each
             weight are enough for what it is used for.
+        half: store 16 bits of each weight, which halves the pack; painting rounds them to as many anyway.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written.
     """
     try:
         with written_whole(folder) as partial:
-            generator.save_pretrained(partial, safe_serialization=True)
+            (copy.deepcopy(generator).half() if half else generator).save_pretrained(partial, safe_serialization=True)
             (partial / SAMPLES).mkdir()
             for style, picture in samples.items():
                 picture.save(partial / SAMPLES / f"{style}.webp", quality=88, method=6)
@@ -146,7 +148,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
     styles = config.get("styles")
     if not is_style_table(styles):
         raise InputError(f"The pack {folder} must list 1 to {MAX_STYLES} styles as name and title, both texts.")
-    return {"styles": styles, **{name: config[name] for name in BOUNDS}}
+    grain = config.get("grain", 0.0)  # packs from before there was one have none
+    if type(grain) not in (int, float) or not 0 <= grain <= 1:
+        raise InputError(f"The pack {folder} has grain = {grain!r}: it must be 0 to 1.")
+    return {"styles": styles, **{name: config[name] for name in BOUNDS}, "grain": float(grain)}
 
 
 def _read_json(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from styletransfer.catalog import Catalog
+from styletransfer.catalog import Catalog, StyleCard
 from styletransfer.errors import InputError
 from styletransfer.images import load_picture
 from styletransfer.packs import SHIPPED_PACK
@@ -185,7 +185,9 @@ class Events:
         values |= {"mask": None, "file_format": file_format}
         address = str(request.request.base_url) if request else ""
         mix = {card.name: turn.mix[card.key] for card in cards}
-        pack = "" if cards[0].pack == SHIPPED_PACK.name else cards[0].source
+        packs = {card.source for card in cards}
+        # The command knows all styles that ship by name, mixed over their packs, too.
+        pack = "" if len(packs) > 1 or _ships(cards[0]) else cards[0].source
         shell = shell_call(mix, pack, turn.strength, turn.brush_size, turn.keep_colors)
         return python_call(address, values), curl_call(address, values), shell
 
@@ -216,6 +218,10 @@ class Events:
 
     def _titles(self, turn: Turn) -> str:
         return " + ".join(self.studio.catalog.styles[key].title for key in turn.mix)
+
+
+def _ships(card: StyleCard) -> bool:
+    return card.source == f"{SHIPPED_PACK.parent.name}/{card.pack}"
 
 
 def notes_of(catalog: Catalog) -> str:

@@ -159,9 +159,7 @@ class StyleTransferPipeline:
         unknown = [name for name in mix if name not in self.styles]
         if unknown:
             raise InputError(f"There is no style {unknown[0]!r}: choose from {', '.join(self.styles)}.")
-        usable = all(isinstance(w, Real) and math.isfinite(w) and w >= 0 for w in mix.values())
-        if not usable or not any(mix.values()):
-            raise InputError(f"Style weights are {mix}: give numbers of at least 0, one of them larger.")
+        check_mix(mix)
         most = max(float(w) for w in mix.values())  # first to at most 1: float32 holds neither 1e300 nor 1e-60
         return self.generator.style_weights({name: float(w) / most for name, w in mix.items()}).to(self.device)
 
@@ -174,7 +172,8 @@ class StyleTransferPipeline:
         plain = self.generator.fold(weights, self.generator.measure(self._tensor(_thumbnail(rgb)), weights))
         for box in _tiles(width, height, TILE_SIZE):
             around = _grow(box, self.generator.margin, width, height)
-            painted = plain(self._tensor(rgb.crop(around)))
+            corner = torch.tensor([[around[1], around[0]]], device=self.device)
+            painted = plain(self._tensor(rgb.crop(around)), corner)
             left, top = box[0] - around[0], box[1] - around[1]
             yield box, painted[..., top : top + box[3] - box[1], left : left + box[2] - box[0]]
 
@@ -205,6 +204,13 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
 def _cpu_has_bfloat16() -> bool:
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private, absent in some releases
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+
+
+def check_mix(mix: Mapping[str, float]) -> None:
+    """Raises InputError where the weights of styles cannot be shares: below 0, no numbers, or all of them 0."""
+    usable = all(isinstance(w, Real) and math.isfinite(w) and w >= 0 for w in mix.values())
+    if not usable or not any(mix.values()):
+        raise InputError(f"Style weights are {dict(mix)}: give numbers of at least 0, one of them larger.")
 
 
 def check_settings(picture: Picture, strength: float, brush_size: float) -> None:

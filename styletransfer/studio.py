@@ -162,8 +162,8 @@ class Studio:
         return Explained(reading, departures(before, after), doubted)
 
     def screen_photo(self, photo: Path) -> Image.Image:
-        """The photo itself at screen size."""
-        return self._session(photo).picture.compose()
+        """The photo itself at screen size; a copy, since the session goes on with its own."""
+        return self._session(photo).picture.compose().copy()
 
     def in_every_style(self, photo: Path) -> Steps[dict[str, Image.Image]]:
         """Style key -> a small painting, for every style of the packs that are on this machine; in steps."""

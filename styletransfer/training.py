@@ -20,16 +20,10 @@ from styletransfer.checkpoints import list_checkpoints
 from styletransfer.config import TrainingConfig, config_to_dict, parse_config
 from styletransfer.data import Batch, load_paintings
 from styletransfer.errors import InputError, StreamError, TrainingError
+from styletransfer.game import Scene, as_photos, discriminator_terms, generator_terms, play
 from styletransfer.generator import Generator
 from styletransfer.networks import Networks, build_networks
-from styletransfer.objective import (
-    Scene,
-    as_photos,
-    build_objective,
-    discriminator_terms,
-    generator_terms,
-    play,
-)
+from styletransfer.objective import Objective
 from styletransfer.packs import load_discriminator, load_pack
 from styletransfer.picture_pool import SlotPools, load_pools, save_pools
 from styletransfer.provenance import run_facts
@@ -85,7 +79,7 @@ class Trainer:
         self._build_networks()
         self._build_pools()
         device = self.accelerator.device
-        self.objective = build_objective(config, self._some_paintings, device)
+        self.objective = Objective(config, self._some_paintings, device)
         self.watch = Watch(config, self.sample_photos, self._some_paintings, self.objective, device)
         if self.resume_from:
             self._load_checkpoint(self.resume_from)
@@ -182,7 +176,7 @@ class Trainer:
         judged = self._judge(inner)
         self.updates.backward(judged)
         with self.accelerator.autocast():
-            terms = self.objective(inner.fake_painting, inner.batch.photo, batch.style_weights)
+            terms = self.objective(inner.fake_painting, inner.batch.photo, batch.style_weights, self.step)
             terms |= generator_terms(self.config, self.networks, self.bare, scene, self.step)
         self.updates.backward(terms)
         self.updates.apply(self.step + 1, self._kept())
@@ -322,11 +316,12 @@ class Trainer:
         datasets, processes = hub_datasets(self.config), self.accelerator.num_processes
         run = run_facts(self.accelerator.device, processes=processes, seconds=self.clock.seconds, datasets=datasets)
         judge = self.bare.discriminator if self.config.pack_discriminator else None
-        return {"recipe": config_to_dict(self.config), "run": run, "discriminator": judge}
+        recipe, half = config_to_dict(self.config), self.config.pack_half
+        return {"recipe": recipe, "run": run, "discriminator": judge, "half": half}
 
     def _averaged(self) -> Generator:
         bare = self.bare.generator
-        averaged = Generator(**{name: bare.config[name] for name in ("styles", "channels", "blocks")})
+        averaged = Generator(**{name: bare.config[name] for name in ("styles", "channels", "blocks", "grain")})
         self.ema.copy_to(averaged.parameters())
         return averaged.eval().requires_grad_(False)
 

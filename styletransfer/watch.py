@@ -24,7 +24,7 @@ from styletransfer.detectors import Detectors, Samples
 from styletransfer.folders import remove
 from styletransfer.generator import Generator
 from styletransfer.images import fit_long_side, picture_to_tensor, save_picture
-from styletransfer.objective import Objective, build_objective
+from styletransfer.objective import Objective
 from styletransfer.packs import save_pack
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.samples import GRID_SIDE, first_readable, pack_samples, paint_samples, sample_grid
@@ -119,12 +119,13 @@ class Watch:
     def _yardstick(self) -> Objective:
         """What the averages of this run are compared by."""
         config = yardstick_config(self.config)
-        return self.objective if config is self.config else build_objective(config, self._paintings, self.device)
+        return self.objective if config is self.config else Objective(config, self._paintings, self.device)
 
 
 def _measure(config: TrainingConfig) -> str:
     """The settings that a score depends on: those of its losses, and its photos and paintings."""
-    starts = ("style", "content", "l1_", "color_", "grid_", "total_", "sample_photos", "photos", "painting_size")
+    losses = ("style", "deep_style", "calm", "content", "tone", "l1_", "color_", "grid_", "total_")
+    starts = (*losses, "sample_photos", "photos", "painting_size")
     settings = config_to_dict(yardstick_config(config))
     return json.dumps({name: value for name, value in settings.items() if name.startswith(starts)})
 
@@ -144,9 +145,10 @@ def yardstick_config(config: TrainingConfig) -> TrainingConfig:
         return config
     filters = {"network": "squeezenet1_1", "network_weights": "random"}
     fixed = {f"{what}_{name}": value for what in ("style", "content") for name, value in filters.items()}
-    layers = {"style_layers": ("relu1", "fire2", "fire3"), "content_layers": ("fire5",)}
-    weights = {"style_loss_weight": 10.0, "content_loss_weight": 1.0, "feature_matching_weight": 0.0}
-    return replace(config, **fixed, **layers, **weights)
+    layers = {"style_distance": "gram", "style_layers": ("relu1", "fire2", "fire3"), "content_layers": ("fire5",)}
+    weights = {"style_loss_weight": 10.0, "content_loss_weight": 1.0}
+    off = dict.fromkeys(("feature_matching_weight", "calm_weight", "tone_weight"), 0.0)
+    return replace(config, **fixed, **layers, **weights, **off)
 
 
 @torch.no_grad()

@@ -18,12 +18,12 @@ LEVELS = (
     {"errors", "folders", "colors", "finishing", "advice", "pack_files", "provenance", "presets", "steps", "chinese"},
     {"images", "losses", "checkpoints", "hub_errors", "picture_pool", "best", "lab", "stored_weights"},
     {"generator", "discriminator", "patch_head", "features", "detectors", "cards", "inception"},
-    {"packs", "repos", "config", "metrics", "crops", "distributions"},
+    {"packs", "repos", "config", "metrics", "crops", "distributions", "brushwork"},
     {"pipeline", "data", "networks", "judge", "sources", "streaming", "hub", "hub_checkpoints", "spaces"},
-    {"objective", "updates", "samples", "batches", "training_setup", "training_log", "training_state"}
+    {"objective", "game", "updates", "samples", "batches", "training_setup", "training_log", "training_state"}
     | {"evaluation_summary", "hub_commands", "publishing", "video", "__init__"},
     {"watch", "evaluation", "catalog", "session", "results", "limits", "reading"},
-    {"training", "contrast", "studio", "hub_catalog", "speech"},
+    {"training", "studio", "hub_catalog", "speech"},
     {"examples", "page_look", "page_texts", "page_calls", "page_waiting", "page_says", "page_files", "zero_gpu"}
     | {"evaluate_command"},
     {"page_events", "page_head"},
@@ -35,7 +35,7 @@ LEVEL = {module: level for level, modules in enumerate(LEVELS) for module in mod
 DOORS = {"__main__.py": "cli", "app.py": "demo", "train_accelerate.py": "training"}  # thin files and the one they open
 HEAVY = {"accelerate", "datasets"}
 PICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-MAX_LINES = 350
+MAX_LINES = 500
 
 
 # ---------------------------------------------------------------- reading imports

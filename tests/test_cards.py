@@ -25,8 +25,8 @@ RUN = {
     "git commit": "0" * 40,
     "datasets": ["painter/photos", "painter/reds", "../up", 5],
 }
-RED = {"content": 0.31234, "style": 0.25, "kid": 0.01, "unknown": 1}
-SCORES = {"photos": 40, "styles": {"red": RED, "blue": {"style": 2}}}
+RED = {"content": 0.31234, "flat": 0.25, "kid": 0.01, "unknown": 1}
+SCORES = {"photos": 40, "styles": {"red": RED, "blue": {"flat": 2}}}
 
 
 @pytest.fixture
@@ -65,14 +65,14 @@ def test_the_top_of_the_card_says_what_the_hub_and_the_app_look_for(pack):
 def test_measured_values_become_a_model_index_that_hub_classes_read_back(pack):
     card = ModelCard(render_card(pack))
     results = {(each.dataset_config, each.metric_type): each.metric_value for each in card.data.eval_results}
-    red = {("red", "lpips"): 0.3123, ("red", "gram-distance"): 0.25, ("red", "kid"): 0.01}
-    assert results == {**red, ("blue", "gram-distance"): 2}
+    red = {("red", "lpips"): 0.3123, ("red", "brushwork-flat"): 0.25, ("red", "kid"): 0.01}
+    assert results == {**red, ("blue", "brushwork-flat"): 2}
     assert [each.task_name for each in card.data.eval_results] == ["Style transfer: Red"] * 3 + ["Style transfer: Blue"]
     assert card.data.eval_results[0].dataset_name == "40 photos that training never saw"
-    assert card.data.metrics == ["lpips", "gram-distance", "kid"]
+    assert card.data.metrics == ["brushwork-flat", "lpips", "kid"]
     index = front_matter(render_card(pack))["model-index"]
     assert [len(result["metrics"]) for result in index[0]["results"]] == [3, 1]
-    assert "| red | 0.312 | 0.250 | 0.0100 |\n| blue |  | 2.000 |  |\n" in card.text
+    assert "| red | 0.25 | 0.312 | 0.0100 |\n| blue | 2.00 |  |  |\n" in card.text
 
 
 def test_the_body_shows_photo_and_paintings_the_sources_and_the_exact_command(pack):
@@ -172,7 +172,7 @@ def test_odd_values_in_recipe_run_and_evaluation_are_left_out(pack, odd):
     (pack / "training_config.json").write_text(json.dumps(dict.fromkeys(("photos", "style", "note", "steps"), odd)))
     (pack / "evaluation.json").write_text(json.dumps({"photos": odd, "styles": odd}))
     ModelCard(render_card(pack))
-    (pack / "evaluation.json").write_text(json.dumps({"styles": {"red": odd, "blue": {"content": odd, "style": odd}}}))
+    (pack / "evaluation.json").write_text(json.dumps({"styles": {"red": odd, "blue": {"content": odd, "flat": odd}}}))
     ModelCard(render_card(pack))
 
 

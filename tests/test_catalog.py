@@ -3,12 +3,15 @@
 import json
 import threading
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from styletransfer.catalog import Catalog, PackEntry, StyleCard, folder_entry, shipped_catalog
 from styletransfer.errors import InputError
 from styletransfer.generator import Generator
+from styletransfer.packs import load_pack
 
 
 def make_pack(folder, **styles):
@@ -51,10 +54,38 @@ def test_a_mix_goes_to_the_pack_by_the_names_it_knows(shelf):
     assert mix == {"night": 0.5, "snow": 1}
     assert set(pipeline.styles) == {"night", "snow"}
     assert catalog.pipeline({"snow": 1})[0] is pipeline
-    with pytest.raises(InputError, match="within one pack"):
-        catalog.pipeline({"night": 1, "snow": 1})
+    with pytest.raises(InputError, match="at least 0"):
+        catalog.pipeline({"night": -1, "snow": 1})
     with pytest.raises(InputError, match="no style 'sun': choose from night, day"):
         catalog.pipeline({"sun": 1})
+
+
+def save_relative(folder, of, by):
+    """A pack whose network was trained on from that of another one: its weights lie near."""
+    generator = load_pack(of)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(1)
+        relative = Generator(styles={"rain": "Rain"}, channels=4, blocks=1)
+        state = {key: x[:1] if key.endswith(("scale", "shift")) else x for key, x in generator.state_dict().items()}
+        relative.load_state_dict({key: x + by * x.abs().mean() * torch.randn_like(x) for key, x in state.items()})
+    relative.save_pretrained(folder)
+
+
+def test_styles_of_several_packs_mix_where_their_networks_come_from_one(shelf):
+    save_relative(shelf / "kin", of=shelf / "first", by=0.3)
+    save_relative(shelf / "stranger", of=shelf / "first", by=30)
+    catalog = shipped_catalog(shelf, first="first")
+    pipeline, mix = catalog.pipeline({"night": 3, "rain": 1})
+    assert mix == {"night": 3, "rain": 1} and list(pipeline.styles) == ["night", "rain"]
+    assert catalog.pipeline({"night": 3, "rain": 1})[0] is pipeline
+    photo = Image.effect_noise((64, 48), 90).convert("RGB")
+    ends = [np.asarray(catalog.pipeline({key: 1.0})[0](photo, key), float) for key in ("night", "rain")]
+    near, far = (np.abs(np.asarray(pipeline(photo, mix), float) - end).mean() for end in ends)
+    assert 0 < near < far < np.abs(ends[0] - ends[1]).mean()
+    alone, mix = catalog.pipeline({"night": 1, "rain": 0})
+    assert np.array_equal(np.asarray(alone(photo, mix), float), ends[0])
+    with pytest.raises(InputError, match="Night and Rain do not mix: choose"):
+        catalog.pipeline({"night": 1, "stranger:rain": 1})
 
 
 def test_a_broken_pack_is_left_out_with_a_note_and_none_at_all_is_an_error(shelf, tmp_path):

@@ -49,7 +49,8 @@ SPECIAL = {
     "workers": 1,
     "crop_size": 512,
     "discriminator_scales": 3,
-    "style_octaves": 3,
+    "style_octaves": 2,
+    "deep_style_layers": ("fire2", "fire4"),
     "style_patches": 3,
 }
 OTHER = TrainingConfig(**{setting.name: other_value(setting) for setting in fields(TrainingConfig)})
@@ -89,6 +90,14 @@ def refusal(call: object, *arguments: object, **settings: object) -> str:
 
 
 # ---------------------------------------------------------------- three ways to say the same
+
+
+def test_of_several_files_the_later_stands_over_the_earlier(tmp_path: Path) -> None:
+    common = write(tmp_path / "common.yaml", "steps: 7\ncrop_size: 128\n")
+    own = write(tmp_path / "own.yaml", "steps: 9\nstyle: [wave=w]\n")
+    config = parse("--config", common, "--config", own, "--batch-size", "3")
+    assert (config.steps, config.crop_size, config.style, config.batch_size) == (9, 128, ("wave=w",), 3)
+    assert load_config(own, common).steps == 7
 
 
 @pytest.mark.parametrize("name", NAMES)

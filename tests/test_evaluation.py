@@ -111,6 +111,7 @@ def test_baselines_are_floor_and_ceiling(evaluated: tuple) -> None:
         itself, colors = row["photo_itself"], row["colors_only"]
         assert (itself["content"], itself["ssim"], itself["closed"], itself["color_shift"]) == (0, 1, 0, 0)
         assert (itself["border_mean"], itself["border_max"]) == (1, 1)
+        assert (itself["flat"], itself["deep"], itself["strokes"]) == (0, 0, 0)
         assert 0 < colors["content"] and 0 < colors["ssim"] < 1 and colors["color_shift"] > 0
         assert colors["patches"] < itself["patches"]  # the palette is right, the strokes are not
         assert row["content"] > 0 and row["closed"] < 1
@@ -122,7 +123,7 @@ def test_baselines_are_floor_and_ceiling(evaluated: tuple) -> None:
 def test_means_are_those_of_the_single_photos_and_lie_in_their_intervals(evaluated: tuple) -> None:
     for row in evaluated[1]["styles"].values():
         assert [each["photo"] for each in row["each"]] == ["0.png", "1.png", "2.png"]
-        for name in ("content", "style", "ssim", "patches", "clipped", "color_shift"):
+        for name in ("flat", "deep", "strokes", "content", "style", "ssim", "patches", "clipped", "color_shift"):
             values = [each[name] for each in row["each"]]
             assert row[name] == pytest.approx(sum(values) / 3)
             low, high = row["intervals"][name]
@@ -212,7 +213,9 @@ def test_a_limit_takes_photos_evenly_and_a_measure_without_weights_is_left_out_a
     row = json.loads((tmp_path / "found.json").read_text())["styles"]["red"]
     assert [each["photo"] for each in row["each"]] == ["0.png", "1.png"]
     assert "content" not in row and "content" not in row["each"][0] and row["style"] > 0
-    assert "| red | painted | — |" in printed
+    assert "| red | painted |" in printed and row["deep"] < 1
+    cells = next(line for line in printed.splitlines() if line.startswith("| red | painted |")).split(" | ")
+    assert cells[5] == "—"
     assert "Note: content (LPIPS) is left out: it needs" in printed and "--lpips-weights" in printed
 
 
@@ -264,7 +267,8 @@ def score(photo: str, content: float, style: float | None, **other: float) -> Sc
         "grid": grid["4"],
         **other,
     }
-    return Score(photo, content, style, grid_periods=grid, **values)
+    brushwork = {"flat": 0.3, "deep": 0.4, "strokes": 0.2}
+    return Score(photo, content=content, style=style, grid_periods=grid, **brushwork, **values)
 
 
 def test_summary_of_a_case_worked_by_hand() -> None:

@@ -7,7 +7,7 @@ from small_generators import random_generator
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from styletransfer.generator import EPSILON, RIM, STRIDE, Generator, Moments
+from styletransfer.generator import EPSILON, RIM, STRIDE, Generator, Moments, Share, blended, with_grain
 
 STYLES = {"wave": "The Wave", "night": "Night", "alps": "High Alps"}  # not in the order of the alphabet
 LEVEL = 2 / 255  # one grey level, on the range -1 to 1
@@ -334,3 +334,43 @@ def test_autocast_trains_nearly_the_same_and_keeps_the_picture_in_float32(genera
     assert 0 < (painting - generator(photo, weights)).abs().mean() <= 2 * LEVEL
     painting.sum().backward()
     assert all(values.grad is None or values.grad.isfinite().all() for values in generator.parameters())
+
+
+# ---------------------------------------------------------------- grain and blends
+
+
+def test_a_tile_has_the_grain_of_its_place():
+    photo = torch.zeros(1, 3, 1100, 1300)
+    whole = with_grain(photo, 0.04)
+    for top, left in ((0, 0), (16, 1000), (1000, 1200)):
+        tile = with_grain(photo[..., top : top + 100, left : left + 100], 0.04, torch.tensor([[top, left]]))
+        assert torch.equal(tile, whole[..., top : top + 100, left : left + 100])
+    assert whole.std().item() == pytest.approx(0.04, rel=0.05) and abs(whole.mean().item()) < 0.002
+    assert torch.equal(whole[:, :, :76], whole[:, :, 1024:])  # it repeats
+    steps = (whole[..., 1:] - whole[..., :-1]).abs()
+    assert steps[..., 1023].max() < 1.5 * steps.max()  # without a seam
+    assert with_grain(photo, 0.0) is photo
+
+
+def test_every_picture_of_a_batch_has_the_grain_of_its_own_corner():
+    corners = torch.tensor([[5, 7], [900, 1000]])
+    both = with_grain(torch.zeros(2, 3, 200, 90), 1.0, corners)
+    for picture, corner in zip(both, corners, strict=True):
+        assert torch.equal(picture[None], with_grain(torch.zeros(1, 3, 200, 90), 1.0, corner[None]))
+
+
+@torch.no_grad()
+def test_a_blend_of_a_network_with_itself_is_that_network():
+    generator, photo = random_generator({"a": "A", "b": "B"}), torch.rand(1, 3, 40, 48) * 2 - 1
+    blend = blended([Share(generator, "a", "one", 3.0), Share(generator, "b", "two", 1.0)])
+    assert list(blend.styles.items()) == [("one", "A"), ("two", "B")]
+    expected = generator(photo, generator.style_weights({"a": 3, "b": 1}))
+    torch.testing.assert_close(blend(photo, blend.style_weights({"one": 3, "two": 1})), expected)
+
+
+def test_networks_that_are_no_kin_are_not_blended():
+    one, other = random_generator({"a": "A"}), random_generator({"a": "A"}, seed=1)
+    with pytest.raises(ValueError, match="trained apart"):
+        blended([Share(one, "a", "x", 1.0), Share(other, "a", "y", 1.0)])
+    with pytest.raises(ValueError, match="different sizes"):
+        blended([Share(one, "a", "x", 1.0), Share(random_generator({"a": "A"}, channels=8), "a", "y", 1.0)])

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from styletransfer import losses
@@ -194,7 +195,7 @@ def test_perceptual_distance_by_hand() -> None:
     for painting, photo, expected in cases:
         assert losses.perceptual_distance([painting], [photo]).tolist() == pytest.approx([expected], abs=1e-5)
     both = losses.perceptual_distance([along, along], [across, slanted])
-    assert both.tolist() == pytest.approx([4 - math.sqrt(2)], abs=1e-5)
+    assert both.tolist() == pytest.approx([2 - math.sqrt(2) / 2], abs=1e-5)
 
 
 def test_perceptual_distance_does_not_mind_how_strongly_features_fire() -> None:
@@ -295,6 +296,50 @@ def test_patch_nce_pulls_on_the_painting_and_not_on_the_photo() -> None:
     assert keys.grad is None
 
 
+# ---------------------------------------------------------------- brushwork
+
+
+def test_the_sliced_distance_of_shifted_clouds_is_the_squared_shift_along_each_direction() -> None:
+    cloud, shift, directions = random(1, 50, 3), torch.tensor([3.0, 0.0, 4.0]), torch.eye(3)
+    found = losses.sliced_wasserstein_loss(cloud + shift, cloud[:, torch.randperm(50)], directions)
+    assert found.tolist() == pytest.approx([(9 + 0 + 16) / 3], rel=1e-5)
+    along = F.normalize(shift, dim=0)[:, None]
+    assert losses.sliced_wasserstein_loss(cloud + shift, cloud, along).item() == pytest.approx(25, rel=1e-5)
+
+
+def test_the_sliced_distance_tells_clouds_of_equal_mean_and_covariance() -> None:
+    """Where Gram matrices see no difference: a coin and a bell curve of the same deviation."""
+    bell = torch.distributions.Normal(0, 1).icdf(torch.linspace(0.001, 0.999, 1000)).view(1, 1000, 1)
+    coin = torch.where(bell > 0, 1.0, -1.0) * bell.std(correction=0)
+    grams = [losses.gram_matrix(x.view(1, 1, 10, 100)) for x in (bell, coin)]
+    torch.testing.assert_close(*grams)
+    expected = (bell - coin).square().mean().item()
+    assert losses.sliced_wasserstein_loss(bell, coin, torch.ones(1, 1)).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_centered_gram_matrix_is_the_covariance_and_does_not_see_a_shift() -> None:
+    features = random(2, 4, 6, 6)
+    covariance = torch.cov(features[0].flatten(1), correction=0)
+    torch.testing.assert_close(losses.gram_matrix(features, centered=True)[0], covariance)
+    shifted = losses.gram_matrix(features + 5, centered=True)
+    torch.testing.assert_close(shifted, losses.gram_matrix(features, centered=True), atol=1e-4, rtol=1e-4)
+
+
+def test_tones_are_in_place_whatever_contrast_color_and_strokes_are() -> None:
+    photo = F.interpolate(random(2, 3, 4, 4), scale_factor=16)
+    strokes = 0.3 * torch.tensor([1.0, -1.0]).repeat(32)  # within every cell
+    assert losses.tone_loss(0.2 * photo - 0.5 + strokes, photo).tolist() == pytest.approx([0, 0], abs=0.06)
+    assert losses.tone_loss(-photo, photo).tolist() == pytest.approx([2, 2], abs=0.05)
+    colored = photo + torch.tensor([0.587, -0.299, 0.0]).view(1, 3, 1, 1)  # the same luminance
+    assert losses.tone_loss(colored, photo).tolist() == pytest.approx([0, 0], abs=1e-3)
+
+
+def test_tones_of_a_blank_photo_let_a_calm_painting_be() -> None:
+    blank, calm = torch.zeros(1, 3, 64, 64), 0.01 * random(1, 3, 64, 64)
+    assert losses.tone_loss(calm.requires_grad_(), blank).item() < 0.01
+    losses.tone_loss(calm, blank).sum().backward()
+
+
 # ---------------------------------------------------------------- batches and gradients
 
 
@@ -305,6 +350,13 @@ def layers(count: int, seed: int) -> list[Tensor]:
 PER_PICTURE = {
     "gram_style_loss": lambda a, b: losses.gram_style_loss(a, [losses.gram_matrix(layer) for layer in b]),
     "gram_style_loss in patches": lambda a, b: losses.gram_style_loss(a, [losses.gram_matrix(x) for x in b], 3),
+    "gram_style_loss, centered": lambda a, b: losses.gram_style_loss(
+        a, [losses.gram_matrix(x, centered=True) for x in b], centered=True
+    ),
+    "sliced_wasserstein_loss": lambda a, b: losses.sliced_wasserstein_loss(
+        *(x[0].flatten(2).transpose(1, 2) for x in (a, b)), F.normalize(random(4, 5), dim=0)
+    ),
+    "tone_loss": lambda a, b: losses.tone_loss(*(x[0][:, :3].repeat(1, 1, 4, 4) for x in (a, b)), cells=(4,)),
     "content_loss": losses.content_loss,
     "perceptual_distance": losses.perceptual_distance,
     "patch_nce_loss": lambda a, b: losses.patch_nce_loss([x.flatten(2) for x in a], [x.flatten(2) for x in b], 2.0),

@@ -108,12 +108,12 @@ def test_markup_in_titles_and_notes_is_shown_not_followed(text: str, tmp_path: P
 
 def test_the_card_tells_what_was_measured(pack: Path) -> None:
     assert "Measured" not in (pack / "README.md").read_text()
-    scores = {name: {"content": 0.4 + place / 10, "style": 0.71} for place, name in enumerate(STYLES)}
+    scores = {name: {"flat": 0.4 + place / 10, "content": 0.71} for place, name in enumerate(STYLES)}
     (pack / "evaluation.json").write_text(json.dumps({"photos": 20, "styles": scores}))
     packs.write_card(pack)
     text = (pack / "README.md").read_text()
     assert "20 photos" in text
-    assert Page(card(pack).text).cells[12:15] == ["wave", "0.400", "0.710"]
+    assert Page(card(pack).text).cells[12:15] == ["wave", "0.40", "0.710"]
     assert DISCOVERY_TAG in card(pack).data.tags
 
 

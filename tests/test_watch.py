@@ -23,7 +23,7 @@ from training_kit import (
 from styletransfer.config import configure
 from styletransfer.generator import Generator
 from styletransfer.images import picture_to_tensor
-from styletransfer.objective import build_objective
+from styletransfer.objective import Objective
 from styletransfer.packs import load_pack
 from styletransfer.watch import Watch, score, yardstick_config
 
@@ -81,7 +81,7 @@ def watch(settings, pictures, tmp_path):
         path = pictures.dots if style == "dots" else sorted(pictures.waves.iterdir())[0]
         return [picture_to_tensor(Image.open(path).convert("RGB"))]
 
-    return Watch(config, photos, paintings, build_objective(config, paintings, "cpu"), torch.device("cpu"))
+    return Watch(config, photos, paintings, Objective(config, paintings, torch.device("cpu")), torch.device("cpu"))
 
 
 def test_a_generator_that_collapsed_is_told_by_style(watch, capsys):
