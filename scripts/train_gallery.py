@@ -16,13 +16,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
-from styletransfer.cards import write_card
-from styletransfer.config import load_config, pairs
-from styletransfer.contrast import change_weights
-from styletransfer.generator import Generator
-from styletransfer.pack_files import RUN
-from styletransfer.packs import load_pack
-from styletransfer.training_setup import checkpoint_folder, initialize
+from styletransfer.evaluation.calibrate import change_weights
+from styletransfer.models.generator import Generator
+from styletransfer.packs.card import write_card
+from styletransfer.packs.contents import RUN
+from styletransfer.packs.folder import load_pack
+from styletransfer.training.config import load_config, pairs
+from styletransfer.training.setup import checkpoint_folder, initialize
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ("first", "second", "third", "fourth")  # in this order: each may start from an earlier one

@@ -1,0 +1,121 @@
+"""The catalog: styles of many packs, each pack loaded when one of its styles is used."""
+
+import json
+import threading
+
+import pytest
+import torch
+
+from styletransfer.errors import InputError
+from styletransfer.models.generator import Generator
+from styletransfer.page.catalog import Catalog, PackEntry, StyleCard, folder_entry, shipped_catalog
+
+
+def make_pack(folder, **styles):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        Generator(styles=styles, channels=4, blocks=1).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    make_pack(tmp_path / "alps", night="Alpine Night", snow="Snow")
+    make_pack(tmp_path / "first", night="Night", day="Day")
+    recipe = {"note": ["night=Ann Painter, Night, 1889; public domain", "day=Bob\n  Painter"]}
+    (tmp_path / "first" / "training_config.json").write_text(json.dumps(recipe))
+    return tmp_path
+
+
+def entry(name, loads, fails=False):
+    def load():
+        loads.append(name)
+        if fails:
+            raise InputError(f"{name} is broken.")
+        return object()
+
+    return PackEntry(name, load, (StyleCard(f"{name}:red", "red", "Red", name),))
+
+
+def test_every_pack_of_the_shelf_is_offered_the_first_before_the_others(shelf):
+    styles = shipped_catalog(shelf, first="first").styles
+    assert list(styles) == ["night", "day", "alps:night", "snow"]
+    assert styles["night"].note == "Ann Painter, Night, 1889; public domain"
+    assert styles["day"].note == "Bob Painter"
+    assert (styles["alps:night"].name, styles["alps:night"].title) == ("night", "Alpine Night")
+
+
+def test_a_mix_goes_to_the_pack_by_the_names_it_knows(shelf):
+    catalog = shipped_catalog(shelf, first="first")
+    pipeline, mix = catalog.pipeline({"alps:night": 0.5, "snow": 1})
+    assert mix == {"night": 0.5, "snow": 1}
+    assert set(pipeline.styles) == {"night", "snow"}
+    assert catalog.pipeline({"snow": 1})[0] is pipeline
+    with pytest.raises(InputError, match="within one pack"):
+        catalog.pipeline({"night": 1, "snow": 1})
+    with pytest.raises(InputError, match="no style 'sun': choose from night, day"):
+        catalog.pipeline({"sun": 1})
+
+
+def test_a_broken_pack_is_left_out_with_a_note_and_none_at_all_is_an_error(shelf, tmp_path):
+    (shelf / "alps" / "config.json").write_text("{}")
+    (shelf / "first" / "training_config.json").write_text('{"note": [7]}')
+    catalog = shipped_catalog(shelf)
+    assert list(catalog.styles) == ["night", "day"]
+    assert catalog.styles["night"].note == ""
+    assert len(catalog.notes) == 1 and "alps" in catalog.notes[0]
+    (shelf / "first" / "config.json").unlink()
+    with pytest.raises(InputError):
+        shipped_catalog(shelf)
+    with pytest.raises(InputError, match="no style pack in"):
+        shipped_catalog(tmp_path / "nowhere")
+
+
+def test_packs_are_loaded_once_when_used_and_the_longest_unused_goes():
+    loads, catalog = [], Catalog(kept=2)
+    for name in "abc":
+        catalog.add(entry(name, loads))
+    assert loads == []
+    for name in "abacab":
+        catalog.pipeline({f"{name}:red": 1})
+    assert loads == ["a", "b", "c", "b"]
+
+
+def test_a_pack_that_fails_leaves_a_note_and_may_come_back():
+    loads, catalog = [], Catalog()
+    catalog.add(entry("a", loads, fails=True))
+    before = catalog.version
+    with pytest.raises(InputError, match="a is broken"):
+        catalog.pipeline({"a:red": 1})
+    assert catalog.notes == ("a is broken.",) and catalog.version > before
+    catalog.add(entry("a", loads))
+    assert catalog.notes == ()
+    catalog.pipeline({"a:red": 1})
+
+
+def test_ten_visitors_of_one_pack_load_it_once_and_others_do_not_wait():
+    loads, catalog = [], Catalog()
+    gate, started = threading.Event(), threading.Event()
+
+    def slow():
+        started.set()
+        assert gate.wait(60)
+        loads.append("slow")
+        return object()
+
+    catalog.add(PackEntry("slow", slow, (StyleCard("slow:red", "red", "Red", "slow"),)))
+    catalog.add(entry("quick", loads))
+    threads = [threading.Thread(target=catalog.pipeline, args=({"slow:red": 1},)) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    assert started.wait(60)
+    catalog.pipeline({"quick:red": 1})
+    gate.set()
+    for thread in threads:
+        thread.join(60)
+    assert loads == ["quick", "slow"]
+
+
+def test_the_entry_of_a_folder_that_is_no_pack_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no style pack"):
+        folder_entry(tmp_path)
