@@ -1,6 +1,6 @@
 """The page: `python app.py`."""
 
-from styletransfer.demo import main
+from styletransfer.page.app import main
 
 if __name__ == "__main__":
     main()

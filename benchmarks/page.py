@@ -20,14 +20,14 @@ import torch
 from PIL import Image
 
 from styletransfer.catalog import shipped_catalog
-from styletransfer.limits import Limits
-from styletransfer.packs import SHIPPED_PACK
-from styletransfer.page_files import save_preview
-from styletransfer.page_look import card_pictures
+from styletransfer.page.limits import Limits
+from styletransfer.page.look import card_pictures
+from styletransfer.page.requests import save_preview
+from styletransfer.page.session import SCREEN_SIDE, Session
+from styletransfer.page.studio import Studio
+from styletransfer.paths import SHIPPED_PACK
 from styletransfer.pipeline import StyleTransferPipeline
-from styletransfer.session import SCREEN_SIDE, Session
 from styletransfer.steps import drained
-from styletransfer.studio import Studio
 
 ROOT = Path(__file__).resolve().parent.parent
 PHONE = (4000, 3000)

@@ -13,9 +13,9 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
-from styletransfer.images import load_picture
-from styletransfer.packs import SHIPPED_PACK
-from styletransfer.page_texts import ENGLISH
+from styletransfer.images.files import load_picture
+from styletransfer.page.texts import ENGLISH
+from styletransfer.paths import SHIPPED_PACK
 from styletransfer.pipeline import StyleTransferPipeline
 
 ROOT = Path(__file__).resolve().parents[1]

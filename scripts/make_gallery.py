@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
-from styletransfer.images import load_picture
+from styletransfer.images.files import load_picture
 from styletransfer.pipeline import StyleTransferPipeline
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

@@ -11,7 +11,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
-from styletransfer.evaluation_summary import table
+from styletransfer.evaluation.report import table
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"(?<=<!-- quality -->\n).*?(?=<!-- end of quality -->)", re.DOTALL)
@@ -34,7 +34,7 @@ def short_table(numbers: dict[str, Any]) -> str:
     """One row per style: brushwork, content and faults of its paintings."""
     lines = [
         f"Means over {numbers['photos']} photos that training never saw, long side {numbers['long_side']}. Brushwork",
-        "has its colors taken away: 0 is the photo in other colors, 1 is the painting. Flat: in the photo's calm places;",
+        "has its colors taken away: 0 is the photo in other colors, 1 is the painting. Flat: in calm places;",
         "deep: shapes, in deep features; strokes: in early features. Content is LPIPS to the photo: less is nearer.",
         "",
         "| style | flat | deep | strokes | content | grid, worst | border, mean |",

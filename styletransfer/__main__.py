@@ -2,7 +2,7 @@
 
 import sys
 
-from styletransfer.cli import main
+from styletransfer.cli.paint import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from styletransfer.errors import InputError
-from styletransfer.generator import Share, blended
-from styletransfer.packs import RECIPE, SHIPPED_PACK, pack_styles, sample_path
+from styletransfer.models.generator import Share, blended
+from styletransfer.packs.folder import RECIPE, pack_styles, sample_path
+from styletransfer.paths import SHIPPED_PACK
 from styletransfer.pipeline import StyleTransferPipeline, check_mix
 
 PACK_VARIABLE = "STYLETRANSFER_PACK"  # names the folder of another pack to show

@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from styletransfer import packs, repos
 from styletransfer.errors import InputError
-from styletransfer.finishing import finish, soft_mask
-from styletransfer.generator import STRIDE, Generator
-from styletransfer.images import MAX_PIXELS, Picture, load_picture, picture_to_tensor, tensor_to_picture
+from styletransfer.hub import repos
+from styletransfer.images.files import MAX_PIXELS, Picture, load_picture, picture_to_tensor, tensor_to_picture
+from styletransfer.images.finishing import finish, soft_mask
+from styletransfer.models.generator import STRIDE, Generator
+from styletransfer.packs import folder as packs
 from styletransfer.steps import Steps, drained, stretched
 
 LEAST_SIDE = 16  # pixels

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from styletransfer.errors import InputError
-from styletransfer.images import load_picture, save_picture
+from styletransfer.images.files import load_picture, save_picture
 
 KEY = "styletransfer"  # of the text in a PNG; JPEG has the EXIF tag UserComment
 MAX_TEXT = 60_000  # bytes: a JPEG's EXIF block ends at 64 KB

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from PIL import Image
 
-from styletransfer.crops import Row, row_name, row_source
+from styletransfer.data.crops import Row, row_name, row_source
 from styletransfer.errors import InputError
-from styletransfer.images import fit_long_side, load_picture
-from styletransfer.pack_files import PHOTO
+from styletransfer.images.files import fit_long_side, load_picture
+from styletransfer.packs.contents import PHOTO
 from styletransfer.pipeline import StyleTransferPipeline
 
 GRID_SIDE = 384  # long side of a picture in a grid, pixels

@@ -18,8 +18,10 @@ import torch
 from PIL import Image
 
 if TYPE_CHECKING:
-    from hub_server import Hub
+    from fake_hub.server import Hub
     from playwright.sync_api import Browser
+
+pytest.register_assert_rewrite("page_kit", "painting_kit")  # their asserts tell what they compared, too
 
 CHROMIUM_FLAGS = [
     "--headless",
@@ -75,7 +77,7 @@ def tiny_pack(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Hub"]:
     """A loopback Hub for the tests of a file."""
-    from hub_server import hub
+    from fake_hub.server import hub
 
     with hub(tmp_path_factory.mktemp("hub") / "hub") as server:
         yield server

@@ -2,9 +2,9 @@
 
 import torch
 
-from styletransfer.discriminator import Discriminator
-from styletransfer.generator import Generator
-from styletransfer.pack_files import DISCRIMINATOR
+from styletransfer.models.discriminator import Discriminator
+from styletransfer.models.generator import Generator
+from styletransfer.packs.contents import DISCRIMINATOR
 
 
 def random_generator(styles, channels=16, blocks=2, seed=0):

@@ -1,10 +1,12 @@
-"""The house plan, held: which file may import which, what importing may do, what never stands in our sources."""
+"""The house plan, held: which room may import which, what importing may do, what never stands in our sources."""
 
 import ast
 import json
 import os
 import subprocess
 import sys
+from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,50 +15,68 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "styletransfer"
 PROBE = Path(__file__).with_name("import_probe.py")
 
-# A file imports only from levels above its own line here, that is, from lower levels.
-LEVELS = (
-    {"errors", "folders", "colors", "finishing", "advice", "pack_files", "provenance", "presets", "steps", "chinese"},
-    {"images", "losses", "checkpoints", "hub_errors", "picture_pool", "best", "lab", "stored_weights"},
-    {"generator", "discriminator", "patch_head", "features", "detectors", "cards", "inception"},
-    {"packs", "repos", "config", "metrics", "crops", "distributions", "brushwork"},
-    {"pipeline", "data", "networks", "judge", "sources", "streaming", "hub", "hub_checkpoints", "spaces"},
-    {"objective", "game", "updates", "samples", "batches", "training_setup", "training_log", "training_state"}
-    | {"evaluation_summary", "hub_commands", "publishing", "video", "__init__"},
-    {"watch", "evaluation", "catalog", "session", "results", "limits", "reading"},
-    {"training", "studio", "hub_catalog", "speech"},
-    {"examples", "page_look", "page_texts", "page_calls", "page_waiting", "page_says", "page_files", "zero_gpu"}
-    | {"evaluate_command"},
-    {"page_events", "page_head"},
-    {"page_drawing", "page_endpoints"},
-    {"demo", "cli"},
-    {"__main__"},
-)
-LEVEL = {module: level for level, modules in enumerate(LEVELS) for module in modules}
-DOORS = {"__main__.py": "cli", "app.py": "demo", "train_accelerate.py": "training"}  # thin files and the one they open
+# The files beside the rooms are two rooms more: the ground that all stand on, and the pipeline with what goes with it.
+TOP = {"errors": "ground", "steps": "ground", "folders": "ground", "paths": "ground"}
+TOP |= {"pipeline": "pipeline", "samples": "pipeline", "results": "pipeline", "catalog": "pipeline"}
+TOP |= {"__init__": "pipeline"}
+# A room imports from itself, from the ground, and from these. A name with a dot is one file of a room.
+BELOW = {"images", "models", "packs", "hub", "data", "pipeline"}
+MAY_IMPORT = {
+    "ground": set(),
+    "images": set(),
+    "models": set(),
+    "packs": {"models"},
+    "hub": {"packs"},
+    "data": {"images", "hub.errors"},
+    "pipeline": {"images", "models", "packs", "hub", "data.crops"},
+    "evaluation": BELOW,
+    "training": BELOW,
+    "page": (BELOW - {"data"}) | {"evaluation"},
+    "cli": BELOW | {"evaluation", "training"},
+}
+DOORS = {
+    "__main__.py": "cli.paint",
+    "app.py": "page.app",
+    "train_accelerate.py": "training.trainer",
+}  # thin: one import
+LIGHT_ROOMS = {"ground", "images", "models", "packs", "hub", "pipeline"}
+LIGHT_ROOTS = ("__init__", "pipeline", "page.app")  # with all that they import
 HEAVY = {"accelerate", "datasets"}
 PICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 MAX_LINES = 500
+MAX_MODULES = 15  # in a room
+CROWDED = {"page": 20, "training": 19}  # rooms whose small files are still to be put together
 
 
 # ---------------------------------------------------------------- reading imports
 
 
 def modules_of(package):
-    return {path.relative_to(package).with_suffix("").as_posix(): path for path in sorted(package.rglob("*.py"))}
+    """Dotted name within the package -> file; the __init__ of a room is called as the room."""
+    paths = {path.relative_to(package).with_suffix(""): path for path in sorted(package.rglob("*.py"))}
+    return {".".join(name.parts).removesuffix(".__init__"): path for name, path in paths.items()}
+
+
+def room_of(module):
+    room = module.split(".")[0]
+    return room if "." in module or room not in TOP else TOP[room]
 
 
 def parse(path):
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def imported_names(path, package="styletransfer"):
-    """Every dotted name that the file imports, at its top or inside a function; a relative one is spelled out."""
+def imported_names(path, within=()):
+    """Every dotted name that the file imports, at its top or inside a function; a relative one is spelled out.
+
+    within: the names of the packages that the file lies in, from the outermost on.
+    """
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            start = ".".join(part for part in (package if node.level else "", node.module or "") if part)
-            yield from (f"{start}.{alias.name}" for alias in node.names)
+            around = within[: len(within) - node.level + 1] if node.level else ()
+            yield from (".".join([*around, *filter(None, [node.module]), alias.name]) for alias in node.names)
         elif isinstance(node, ast.Call) and called_name(node) in {"import_module", "__import__"}:
             yield from (argument.value for argument in node.args if isinstance(argument, ast.Constant))
 
@@ -65,99 +85,193 @@ def called_name(call):
     return getattr(call.func, "attr", getattr(call.func, "id", None))
 
 
-def own_imports(path, known):
+def own_imports(path, known, within=("styletransfer",)):
     """The modules of our package that the file imports; a name taken from the package itself counts as `__init__`."""
-    names = [name.split(".") for name in imported_names(path) if name.split(".")[0] == "styletransfer"]
-    return {name[1] if len(name) > 1 and name[1] in known else "__init__" for name in names}
+    found = set()
+    for name in imported_names(path, within):
+        parts = name.split(".")
+        if parts[0] == "styletransfer":
+            starts = [".".join(parts[1:end]) for end in range(len(parts), 1, -1)]
+            found.add(next((start for start in starts if start in known), "__init__"))
+    return found
 
 
 def library_imports(path):
-    return {name.split(".")[0] for name in imported_names(path)} - {"styletransfer"}
+    return {name.split(".")[0] for name in imported_names(path)} - {"styletransfer", ""}
+
+
+def arrows_of(package):
+    """Module -> the modules of the package that it imports."""
+    modules = modules_of(package)
+    arrows = {}
+    for name, path in modules.items():
+        within = ("styletransfer", *path.relative_to(package).parts[:-1])
+        arrows[name] = own_imports(path, modules.keys() | TOP.keys(), within) - {name}
+    return arrows
 
 
 # ---------------------------------------------------------------- the arrows
 
 
+def may_import(module, target):
+    own, other = room_of(module), room_of(target)
+    allowed = MAY_IMPORT[own] | {own, "ground"}
+    return other in allowed or target in allowed
+
+
 def arrow_faults(package):
-    """One sentence for each import in `package` that does not point to a lower level."""
-    modules = modules_of(package)
-    faults = [f"{name} has no level: give it one" for name in modules if name not in LEVEL]
-    for name in modules.keys() & LEVEL.keys():
-        for target in own_imports(modules[name], LEVEL.keys() | modules.keys()):
-            if LEVEL.get(target, -1) >= LEVEL[name]:
-                faults.append(f"{name} imports {target}, which is not below it")
+    """One sentence for each import that the plan has no arrow for, and for each module without a room."""
+    arrows = arrows_of(package)
+    faults = [f"{name} is in no room: give it one" for name in arrows if is_homeless(name)]
+    for name in arrows:
+        if not is_homeless(name) and name != "__main__":
+            faults += [f"{name} imports {target}: no arrow" for target in arrows[name] if not may_import(name, target)]
     return sorted(faults)
 
 
-def heavy_faults(package, roots=("__init__", "pipeline")):
+def is_homeless(name):
+    return name != "__main__" and room_of(name) not in MAY_IMPORT
+
+
+def circle_of(package):
+    """Modules that import one another in a circle; None where there is no circle."""
+    try:
+        TopologicalSorter(arrows_of(package)).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return None
+
+
+def unreferenced(package, doors):
+    """Modules that neither another module nor one of the doors imports."""
+    arrows = arrows_of(package)
+    used = {target for targets in arrows.values() for target in targets}
+    used |= {target for door in doors for target in own_imports(door, arrows.keys())}
+    files = {name for name, path in modules_of(package).items() if not path.name.startswith("__")}
+    return sorted(files - used)
+
+
+def heavy_faults(package):
     """One sentence for each of accelerate and datasets that the light modules, or what they import, import."""
-    modules = modules_of(package)
-    light = {name for name in modules if LEVEL.get(name, len(LEVELS)) < LEVEL["pipeline"]}
-    waiting = [name for name in roots if name in modules]
+    modules, arrows = modules_of(package), arrows_of(package)
+    light = {name for name in modules if room_of(name) in LIGHT_ROOMS}
+    waiting = [*light, *(root for root in LIGHT_ROOTS if root in modules)]
     while waiting:
         light.add(name := waiting.pop())
-        waiting += (own_imports(modules[name], modules.keys()) & modules.keys()) - light
+        waiting += (arrows[name] & modules.keys()) - light
     return sorted(
         f"{name} imports {heavy}" for name in light for heavy in library_imports(modules[name]) if heavy in HEAVY
     )
 
 
-def write_package(folder, **sources):
+def write_package(folder, sources):
+    """A package of these modules, dotted name -> source, and its folder."""
     package = folder / "styletransfer"
-    package.mkdir()
     for name, source in sources.items():
-        (package / f"{name}.py").write_text(source)
+        path = package.joinpath(*name.split(".")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
     return package
 
 
-def test_every_import_in_the_package_points_to_a_lower_level():
+def test_every_import_in_the_package_follows_an_arrow_of_the_plan():
     assert arrow_faults(PACKAGE) == []
 
 
-def test_pipeline_and_everything_under_it_never_import_accelerate_or_datasets():
+def test_no_modules_import_one_another_in_a_circle():
+    assert circle_of(PACKAGE) is None
+
+
+def test_no_module_is_without_use():
+    doors = [ROOT / name for name in DOORS if not name.startswith("__")]
+    assert unreferenced(PACKAGE, doors) == []
+
+
+def test_the_pipeline_the_page_and_everything_under_them_never_import_accelerate_or_datasets():
     assert heavy_faults(PACKAGE) == []
 
 
+def test_no_room_holds_too_many_modules():
+    folders = Counter(path.parent.name for path in PACKAGE.rglob("*.py") if not path.name.startswith("__"))
+    assert {name: count for name, count in folders.items() if count > CROWDED.get(name, MAX_MODULES)} == {}
+
+
 @pytest.mark.parametrize(("file", "target"), DOORS.items())
-def test_a_door_opens_on_its_one_room_only(file, target):
+def test_a_door_opens_on_its_one_module_only(file, target):
     path = PACKAGE / file if file.startswith("__") else ROOT / file
-    assert own_imports(path, set(LEVEL)) == {target}
+    assert own_imports(path, modules_of(PACKAGE).keys()) == {target}
 
 
 @pytest.mark.parametrize(
-    ("module", "source", "fault"),
+    ("module", "source", "target"),
     [
-        ("losses", "from styletransfer.generator import Generator", "losses imports generator, which is not below it"),
-        ("images", "def f():\n    from .losses import gram", "images imports losses, which is not below it"),
-        ("data", "from . import pipeline", "data imports pipeline, which is not below it"),
-        ("features", "import styletransfer.hub as h", "features imports hub, which is not below it"),
-        ("video", "import importlib\nimportlib.import_module('styletransfer.cli')", "video imports cli"),
-        ("demo", "if True:\n    from styletransfer import cli", "demo imports cli, which is not below it"),
-        ("hub", "from styletransfer import StyleTransferPipeline", "hub imports __init__, which is not below it"),
-        ("misc", "", "misc has no level: give it one"),
+        ("errors", "from styletransfer.images.files import load_picture", "images.files"),
+        ("images.lab", "def f():\n    from styletransfer.models import losses", "models.losses"),
+        ("models.losses", "from ..packs.folder import load_pack", "packs.folder"),
+        ("models.losses", "from .. import pipeline", "pipeline"),
+        ("data.sources", "from styletransfer.hub import repos", "hub.repos"),
+        ("packs.folder", "import styletransfer.hub.packs as h", "hub.packs"),
+        ("pipeline", "from styletransfer.data.samples import crops", "data.samples"),
+        ("hub.repos", "import importlib\nimportlib.import_module('styletransfer.cli.paint')", "cli.paint"),
+        ("training.watch", "from styletransfer.evaluation.metrics import ssim", "evaluation.metrics"),
+        ("evaluation.judge", "from styletransfer.training.config import pairs", "training.config"),
+        ("page.app", "if True:\n    from styletransfer.cli import paint", "cli.paint"),
+        ("page.app", "from styletransfer.data.crops import Cropper", "data.crops"),
+        ("cli.paint", "from styletransfer.page.studio import Studio", "page.studio"),
+        ("hub.packs", "from styletransfer import StyleTransferPipeline", "__init__"),
     ],
 )
-def test_the_arrow_check_sees_a_wrong_import(tmp_path, module, source, fault):
-    faults = arrow_faults(write_package(tmp_path, **{module: source}))
-    assert len(faults) == 1
-    assert faults[0].startswith(fault)
+def test_the_arrow_check_sees_a_wrong_import(tmp_path, module, source, target):
+    package = write_package(tmp_path, {target: "", module: source})
+    assert arrow_faults(package) == [f"{module} imports {target}: no arrow"]
+
+
+def test_the_arrow_check_sees_a_module_without_a_room(tmp_path):
+    package = write_package(tmp_path, {"misc": "", "attic.old": "", "errors": ""})
+    assert arrow_faults(package) == ["attic.old is in no room: give it one", "misc is in no room: give it one"]
 
 
 def test_the_arrow_check_lets_right_imports_pass(tmp_path):
-    images = "from styletransfer.errors import InputError"
-    video = "import torch\nfrom styletransfer import data, pipeline\nfrom .errors import InputError"
-    assert arrow_faults(write_package(tmp_path, errors="", images=images, video=video)) == []
+    sources = {
+        "errors": "",
+        "images.files": "from styletransfer.errors import InputError",
+        "data.crops": "from .samples import Row\nfrom styletransfer.images import files\nimport styletransfer.errors",
+        "data.samples": "",
+        "pipeline": "import torch\nfrom styletransfer.data.crops import Cropper",
+        "cli.paint": "from styletransfer import StyleTransferPipeline\nfrom ..training import config",
+        "training.config": "",
+    }
+    assert arrow_faults(write_package(tmp_path, sources)) == []
+
+
+def test_the_circle_check_sees_a_circle_even_inside_functions(tmp_path):
+    sources = {"images.lab": "from styletransfer.images import files", "images.files": ""}
+    assert circle_of(write_package(tmp_path, sources)) is None
+    sources["images.files"] = "def f():\n    from .lab import rgb_to_lab"
+    assert set(circle_of(write_package(tmp_path, sources))) == {"images.lab", "images.files"}
+
+
+def test_the_use_check_counts_doors_and_leaves_out_rooms(tmp_path):
+    sources = {
+        "images.__init__": "",
+        "images.lab": "",
+        "images.files": "",
+        "page.app": "import styletransfer.images.lab",
+    }
+    package = write_package(tmp_path, sources)
+    (tmp_path / "app.py").write_text("from styletransfer.page.app import main")
+    assert unreferenced(package, [tmp_path / "app.py"]) == ["images.files"]
 
 
 def test_the_weight_check_follows_imports_down_from_the_pipeline(tmp_path):
     sources = {
-        "pipeline": "from styletransfer.generator import Generator",
-        "generator": "def f():\n    import accelerate.utils",
-        "losses": "from datasets import load_dataset",
-        "data": "import datasets",  # beside the pipeline, not under it
+        "pipeline": "from styletransfer.data.crops import Cropper",
+        "data.crops": "def f():\n    import accelerate.utils",
+        "models.losses": "from datasets import load_dataset",
+        "data.sources": "import datasets",  # beside the pipeline, not under it
     }
-    expected = ["generator imports accelerate", "losses imports datasets"]
-    assert heavy_faults(write_package(tmp_path, **sources)) == expected
+    expected = ["data.crops imports accelerate", "models.losses imports datasets"]
+    assert heavy_faults(write_package(tmp_path, sources)) == expected
 
 
 # ---------------------------------------------------------------- what importing does
@@ -195,8 +309,9 @@ def probe(folder, modules, first, cwd):
 
 
 def in_rising_order(package):
-    names = sorted(modules_of(package).keys() & LEVEL.keys() - {"__init__", "__main__"}, key=LEVEL.__getitem__)
-    return [f"styletransfer.{name}" for name in names]
+    """All modules, each after those that it imports: then what a probe sees is done by the module it imports last."""
+    names = TopologicalSorter(arrows_of(package)).static_order()
+    return [f"styletransfer.{name}" for name in names if not name.startswith("__")]
 
 
 def test_importing_any_module_touches_no_network_file_argv_or_gpu(tmp_path):
@@ -223,7 +338,7 @@ def test_importing_the_pipeline_loads_no_datasets_and_asks_for_no_accelerate(tmp
     ],
 )
 def test_the_import_probe_sees_what_a_module_does(tmp_path, source, event):
-    report = probe(write_package(tmp_path, images=source).parent, ["styletransfer.images"], [], cwd=tmp_path)
+    report = probe(write_package(tmp_path, {"images": source}).parent, ["styletransfer.images"], [], cwd=tmp_path)
     assert {where for where, *_ in report["seen"]} == {"styletransfer.images"}
     assert any(seen.startswith(event) for _, seen, _ in report["seen"])
 
@@ -231,7 +346,7 @@ def test_the_import_probe_sees_what_a_module_does(tmp_path, source, event):
 def test_the_import_probe_tells_our_heavy_imports_from_a_librarys(tmp_path):
     (tmp_path / "accelerate.py").write_text("")
     (tmp_path / "library.py").write_text("import accelerate")
-    package = write_package(tmp_path, images="import library", losses="import accelerate")
+    package = write_package(tmp_path, {"images": "import library", "losses": "import accelerate"})
     alone = probe(package.parent, ["styletransfer.images"], [], cwd=tmp_path)
     assert (alone["loaded"], alone["importers"]) == (["accelerate"], ["library"])
     assert "styletransfer.losses" in probe(package.parent, ["styletransfer.losses"], [], cwd=tmp_path)["importers"]
@@ -308,3 +423,9 @@ def test_no_file_is_longer_than_the_limit():
     sources = [*shipped_sources(), *(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]
     lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in sources}
     assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
+
+
+def test_no_test_imports_from_a_test():
+    files = {path: imported_names(path) for path in (ROOT / "tests").rglob("*.py")}
+    taken = {(path.name, name) for path, names in files.items() for name in names}
+    assert {each for each in taken if each[1].split(".")[0].startswith(("test_", "conftest", "tests"))} == set()

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from painting_kit import STYLES, farthest, pixels, refusal
 from PIL import Image
 from small_generators import random_generator
-from test_pipeline import STYLES, farthest, pixels, refusal
 
-from styletransfer.images import load_picture
+from styletransfer.images.files import load_picture
 from styletransfer.pipeline import StyleTransferPipeline, relative_brush
 
 

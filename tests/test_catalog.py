@@ -10,8 +10,8 @@ from PIL import Image
 
 from styletransfer.catalog import Catalog, PackEntry, StyleCard, folder_entry, shipped_catalog
 from styletransfer.errors import InputError
-from styletransfer.generator import Generator
-from styletransfer.packs import load_pack
+from styletransfer.models.generator import Generator
+from styletransfer.packs.folder import load_pack
 
 
 def make_pack(folder, **styles):

@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
+from page_kit import PATIENCE, add, assert_alike, download, message, pixels, start_app
 from playwright.sync_api import expect
-from test_app import PATIENCE, add, assert_alike, download, message, pixels, start_app
 from training_kit import ROOT, SCRIPT, TINY, checkpoint, draw_pictures, flags, free_port
 
 from styletransfer.pipeline import StyleTransferPipeline

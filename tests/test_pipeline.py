@@ -7,17 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from painting_kit import STYLES, farthest, pixels, refusal
 from PIL import Image, ImageChops
 from small_generators import random_generator
 
 import styletransfer
-from styletransfer import packs, pipeline
-from styletransfer.errors import InputError
-from styletransfer.generator import Generator
-from styletransfer.images import Picture, load_picture, picture_to_tensor, tensor_to_picture
+from styletransfer import pipeline
+from styletransfer.images.files import Picture, load_picture, picture_to_tensor, tensor_to_picture
+from styletransfer.models.generator import Generator
+from styletransfer.packs import folder as packs
 from styletransfer.pipeline import StyleTransferPipeline
-
-STYLES = {"wave": "The Wave", "night": "Night", "alps": "High Alps"}  # not in the order of the alphabet
 
 
 @pytest.fixture
@@ -30,23 +29,6 @@ def pack(tmp_path: Path) -> Path:
 @pytest.fixture
 def painter() -> StyleTransferPipeline:
     return StyleTransferPipeline(random_generator(STYLES), device="cpu", dtype=torch.float32)
-
-
-def pixels(image: Image.Image) -> np.ndarray:
-    return np.asarray(image).astype(int)
-
-
-def farthest(one: Image.Image, other: Image.Image) -> int:
-    """The largest difference of any channel of any pixel, in gray levels."""
-    assert (one.mode, one.size) == (other.mode, other.size)
-    return int(np.abs(pixels(one) - pixels(other)).max())
-
-
-def refusal(call: object, *arguments: object, **settings: object) -> str:
-    with pytest.raises(InputError) as caught:
-        call(*arguments, **settings)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 # ---------------------------------------------------------------- packs and styles

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from styletransfer.errors import InputError
-from styletransfer.images import load_picture
+from styletransfer.images.files import load_picture
 from styletransfer.results import mask_from_text, mask_to_text, read_settings, result_name, save_result
 
 SETTINGS = {"style": {"monet": 0.6, "great-wave": 0.4}, "strength": 0.85, "title": "Größe 山水", "keep_colors": True}

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from painting_kit import STYLES, farthest
 from PIL import Image
 from small_generators import random_generator
-from test_pipeline import STYLES, farthest
 
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.steps import drained, stretched

@@ -1,0 +1,113 @@
+"""`python -m styletransfer evaluate`: what a pack's paintings measure, as a table, a JSON file and a figure."""
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from styletransfer.errors import InputError
+from styletransfer.folders import why_unwritten
+
+COMMANDS = ("evaluate",)
+
+
+def run(arguments: Sequence[str], parser: type[argparse.ArgumentParser]) -> int:
+    """Run one of COMMANDS, with the arguments from its name on; returns 0. Raises InputError for whatever fails."""
+    made = parser(
+        prog="python -m styletransfer evaluate",
+        description="Measure what a pack paints, beside the photos themselves and the style's colors only.",
+    )
+    _add_inputs(made)
+    _add_outputs(made)
+    return _evaluate(made.parse_args(arguments[1:]))
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("pack", metavar="PACK", help="a style pack")
+    add(
+        "--photos",
+        required=True,
+        metavar="SOURCE",
+        help="photos that training never saw: a folder or one picture",
+    )
+    add(
+        "--style",
+        action="append",
+        required=True,
+        metavar="NAME=SOURCE",
+        help="a style of the pack and its paintings, a folder or one picture; repeat for more",
+    )
+    add("--size", type=_count, default=512, metavar="PIXELS", help="long side of photos and paintings (%(default)s)")
+    add("--style-network-weights", metavar="FILE", help="VGG-19 as safetensors (default: torchvision's)")
+    add("--content-network-weights", metavar="FILE", help="SqueezeNet 1.1 as safetensors (default: torchvision's)")
+    add(
+        "--lpips-weights",
+        metavar="FILE",
+        help="heads of LPIPS: squeeze.pth of the Python package lpips, or safetensors",
+    )
+    add("--debug", action="store_true", help="with an error, show where in the code it arose")
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write all numbers here; as evaluation.json of the pack its card has them",
+    )
+    add("--figure", type=Path, metavar="FILE", help="write a picture of photos and paintings here")
+    add("--limit", type=_count, metavar="N", help="photos, evenly spaced over the source (default: all)")
+    add("--seed", type=int, default=0, metavar="N", help="of the intervals (%(default)s)")
+    add(
+        "--inception-weights",
+        metavar="FILE",
+        help="pt_inception-2015-12-05-6726825d.pth of pytorch-fid, for KID and FID",
+    )
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    for path in filter(None, (options.json, options.figure)):
+        if not path.absolute().parent.is_dir():  # said before minutes of measuring
+            raise InputError(f"there is no folder {path.parent} for {path.name}; make it first")
+    # What needs torch is imported here: --help and mistyped arguments are answered at once.
+    from styletransfer.evaluation.evaluate import evaluate
+    from styletransfer.evaluation.judge import WeightFiles
+    from styletransfer.evaluation.report import contact_sheet, table
+    from styletransfer.images.files import save_picture
+    from styletransfer.training.config import pairs
+
+    weights = WeightFiles(
+        style=options.style_network_weights,
+        content=options.content_network_weights,
+        lpips=options.lpips_weights,
+        inception=options.inception_weights,
+    )
+    found = evaluate(
+        options.pack,
+        options.photos,
+        pairs("--style", options.style),
+        weights,
+        size=options.size,
+        limit=options.limit,
+        seed=options.seed,
+    )
+    if int(os.environ.get("RANK", 0)) > 0:  # the first process of a launch speaks for all
+        return 0
+    print(table(found.numbers), end="")
+    if options.json:
+        try:
+            options.json.write_text(json.dumps(found.numbers, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{options.json} cannot be written: {why_unwritten(error)}") from error
+    if options.figure:
+        save_picture(contact_sheet(found.figure), options.figure)
+    return 0
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)

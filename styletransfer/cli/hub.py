@@ -1,0 +1,81 @@
+"""The commands that talk to the Hub: push a pack, pull one, search for some, deploy the page."""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from styletransfer.hub import packs as hub
+from styletransfer.hub import spaces
+from styletransfer.training.checkpoints import is_checkpoint
+from styletransfer.training.hub_checkpoints import push_checkpoint
+
+COMMANDS = ("push", "pull", "search", "deploy-space")
+
+
+def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
+    """Run one of COMMANDS, with the arguments from its name on; returns 0. Raises InputError for whatever fails."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a dozen bars for a dozen small files tell nothing
+    options = _with_commands(parser).parse_args(arguments)
+    command: Callable[[argparse.Namespace], None] = options.command
+    command(options)
+    return 0
+
+
+def _with_commands(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    commands = parser.add_subparsers(required=True)
+    push = _add(commands, "push", _push, "upload a pack to the Hub as one commit, and tag it")
+    push.add_argument("folder", type=Path, help="of a style pack, or of a checkpoint, which goes to a branch")
+    push.add_argument("repo", metavar="org/name", help="made if it is missing")
+    push.add_argument("--private", action="store_true", help="make it a private repository")
+    push.add_argument("--revision", default="main", metavar="BRANCH", help="made if it is missing (default: main)")
+    push.add_argument("--tag", metavar="TAG", help="its version (default: the next of v1, v2, ...)")
+    pull = _add(commands, "pull", _pull, "copy a pack of the Hub into a folder")
+    pull.add_argument("repo", metavar="org/name[@revision]")
+    pull.add_argument("folder", type=Path, help="a new one, or one with a pack to replace")
+    search = _add(commands, "search", _search, "list the packs on the Hub, newest first")
+    search.add_argument("--author", action="append", default=[], metavar="A", help="only theirs; repeat for more")
+    deploy = _add(commands, "deploy-space", _deploy, "make or renew a Gradio Space that serves the page")
+    deploy.add_argument("repo", metavar="org/name", help="of the Space, made if it is missing")
+    deploy.add_argument(
+        "--packs",
+        default="",
+        metavar="org/a[@revision],org/b",
+        help="packs on the Hub to offer besides the shipped",
+    )
+    deploy.add_argument("--private", action="store_true", help="make it a private Space")
+    return parser
+
+
+def _add(
+    commands: "argparse._SubParsersAction", name: str, command: Callable[[argparse.Namespace], None], help: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+    parser.set_defaults(command=command)
+    parser.add_argument("--debug", action="store_true", help="with an error, show where in the code it arose")
+    return parser
+
+
+def _push(options: argparse.Namespace) -> None:
+    if is_checkpoint(options.folder):
+        print(push_checkpoint(options.folder, options.repo, private=options.private))
+        return
+    address = hub.push_pack(
+        options.folder, options.repo, private=options.private, revision=options.revision, tag=options.tag
+    )
+    print(address)
+
+
+def _pull(options: argparse.Namespace) -> None:
+    print(hub.pull_pack(options.repo, options.folder))
+
+
+def _search(options: argparse.Namespace) -> None:
+    for pack in hub.search_packs(options.author):
+        day = pack.last_modified.date().isoformat() if pack.last_modified else "?"
+        print(f"{pack.repo_id}@{pack.sha}  {day}  {pack.title}  ({', '.join(pack.styles)})")
+
+
+def _deploy(options: argparse.Namespace) -> None:
+    packs = [name.strip() for name in options.packs.split(",") if name.strip()]
+    print(spaces.deploy_space(options.repo, packs=packs, private=options.private))

@@ -1,0 +1,1 @@
+"""Measuring: what a painting and a whole pack are worth, in numbers."""

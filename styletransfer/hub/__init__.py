@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: its errors, repositories, packs and Spaces."""

@@ -1,0 +1,245 @@
+"""A style pack by its name on the Hub, as a folder: looked at before it is fetched, cached, usable offline."""
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from styletransfer.errors import InputError
+from styletransfer.hub.errors import is_passing, patiently, told_plainly
+from styletransfer.packs.contents import CONFIG, PICKLES, WEIGHTS, leaves_folder, max_bytes
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitInfo, HfApi
+    from huggingface_hub.hf_api import ModelInfo, RepoSibling
+
+DEFAULT_REVISION = "main"
+MAX_PACK_BYTES = 256 << 20  # of all files together
+DOWNLOADS = 4  # at once
+
+_NAME = re.compile(r"(?P<id>[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*)(@(?P<revision>\w[\w./+-]*))?", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Repo:
+    """A repository on the Hub at a branch, a tag or a commit."""
+
+    id: str
+    revision: str = DEFAULT_REVISION
+
+    def __str__(self) -> str:
+        return self.id if self.revision == DEFAULT_REVISION else f"{self.id}@{self.revision}"
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it names one commit, which never changes."""
+        return bool(_COMMIT.fullmatch(self.revision))
+
+
+def parse_repo(text: str) -> Repo | None:
+    """`org/name` or `org/name@revision`; None for any other text."""
+    match = _NAME.fullmatch(text)
+    if match is None:
+        return None
+    revision = match["revision"] or DEFAULT_REVISION
+    sound = not any(part in ("", ".", "..") for part in revision.split("/"))  # it becomes a path in the cache
+    return Repo(match["id"], revision) if sound else None
+
+
+def named_pack(text: str) -> Repo:
+    """A pack on the Hub by its name; raises InputError for a text that cannot be one."""
+    repo = parse_repo(text)
+    if repo is None:
+        raise InputError(f"{text!r} is no name of a pack on the Hub: write org/name or org/name@revision.")
+    return repo
+
+
+def check_repo_id(text: str, what: str = "repository", flag: str = "") -> None:
+    """Raises InputError for a text that is not `org/name`; `what` it was to name, and the `flag` it was given to."""
+    repo = parse_repo(text)
+    if repo is None or repo.id != text:
+        raise InputError(f"{flag and flag + ' '}{text!r} is no name of a {what}: write org/name.")
+
+
+def resolve_pack(source: str | Path, *, token: str | None = None) -> Path:
+    """The folder of a pack: itself, or where the Hub's `org/name[@revision]` lies once fetched.
+
+    A folder that exists wins over a name on the Hub; a `Path` is never looked up there.
+
+    Raises:
+        InputError: as `fetch_pack`.
+    """
+    repo = None if isinstance(source, Path) or os.path.exists(source) else parse_repo(source)
+    return Path(source) if repo is None else fetch_pack(repo, token=token)
+
+
+def fetch_pack(repo: Repo, *, token: str | None = None) -> Path:
+    """The folder in the cache where a pack of the Hub lies once fetched: its own files and, from here, no others.
+
+    Without a network, or with the Hub out of order, the copy that was fetched last is used; a commit that is here is
+    used without asking.
+
+    Raises:
+        InputError: no such pack, no right to it, no way to it, or a pack that would not be safe to fetch.
+    """
+    from huggingface_hub import constants
+
+    with told_plainly(f"pack {repo}"):
+        cached = _cached(repo)
+        if cached and (repo.is_pinned or constants.HF_HUB_OFFLINE):
+            return cached
+        try:
+            return _fetch(repo, token)
+        except Exception as error:
+            if not (cached and is_passing(error)):
+                raise
+            _log.warning("The Hub does not answer for pack %s: using the copy fetched before.", repo)
+            return cached
+
+
+def look_at_pack(repo: Repo, *, token: str | None = None) -> tuple[str, list[str]]:
+    """The commit that a pack of the Hub is at, and its files' names, without fetching any; raises as `fetch_pack`."""
+    from huggingface_hub import HfApi
+
+    with told_plainly(f"pack {repo}"):
+        commit, files = _listing(HfApi(token=token), repo)
+    return commit, sorted(files)
+
+
+def make_repo(api: "HfApi", repo_id: str, *, private: bool = False, branch: str = DEFAULT_REVISION) -> None:
+    """Have a repository on the Hub, with that branch; what is there already stays as it is.
+
+    Raises:
+        InputError: it is there and public, and was to be private. Else as the Hub's client does.
+    """
+    patiently(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
+    if private and not patiently(lambda: api.model_info(repo_id)).private:
+        raise InputError(f"The repository {repo_id} is there already and public: choose another, or make it private.")
+    if branch != DEFAULT_REVISION:
+        patiently(lambda: api.create_branch(repo_id, branch=branch, exist_ok=True))
+
+
+def commit_files(
+    api: "HfApi",
+    repo_id: str,
+    files: Mapping[str, bytes | Path],
+    stale: Iterable[str],
+    *,
+    message: str,
+    parent: str | None,
+    revision: str = DEFAULT_REVISION,
+    repo_type: str = "model",
+) -> "CommitInfo":
+    """Add files and delete stale ones, all in one commit on top of `parent`, or none of it; raises as the client."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
+    operations += [CommitOperationDelete(name) for name in stale]
+    return api.create_commit(
+        repo_id,
+        operations,
+        repo_type=repo_type,
+        commit_message=message,
+        revision=revision,
+        parent_commit=parent,
+    )
+
+
+def _cached(repo: Repo) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    # The config is fetched last, so a snapshot that has it has everything.
+    config = try_to_load_from_cache(repo.id, CONFIG, revision=repo.revision)
+    folder = Path(config).parent if isinstance(config, str) else None
+    return folder if folder and (folder / WEIGHTS).is_file() else None
+
+
+def _fetch(repo: Repo, token: str | None) -> Path:
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    commit, files = _listing(api, repo)
+
+    def fetch(name: str) -> Path:
+        for _ in range(2):  # a copy that went bad in the cache is thrown away and fetched anew
+            path = Path(api.hf_hub_download(repo.id, name, revision=commit))
+            if is_as_uploaded(path, files[name]):
+                return path
+            path.resolve().unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        raise InputError(f"{name} of pack {repo} does not arrive as it was uploaded: try again.")
+
+    with ThreadPoolExecutor(DOWNLOADS) as pool:
+        list(pool.map(fetch, [name for name in files if name != CONFIG]))
+    folder = fetch(CONFIG).parent
+    if not repo.is_pinned:
+        _note_commit(folder, repo.revision, commit)
+    return folder
+
+
+def _listing(api: "HfApi", repo: Repo) -> tuple[str, Mapping[str, "RepoSibling"]]:
+    """The commit that the repository is at, and the pack's files in it."""
+    from huggingface_hub import constants
+
+    info = api.model_info(repo.id, revision=repo.revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    if not _COMMIT.fullmatch(info.sha or ""):
+        raise ValueError("no commit")
+    return info.sha, _wanted(repo, info)
+
+
+def _wanted(repo: Repo, info: "ModelInfo") -> Mapping[str, "RepoSibling"]:
+    """The files of a pack among those of a repository, by name; raises InputError for what no pack should hold."""
+    names = [file.rfilename for file in info.siblings or []]
+    for name in names:
+        if leaves_folder(name):
+            raise InputError(f"Pack {repo} is refused: its file name {name!r} points out of its folder.")
+    if CONFIG not in names:
+        raise InputError(f"{repo} on the Hub is no style pack: it has no {CONFIG}.")
+    if WEIGHTS not in names:
+        pickles = [name for name in names if name.endswith(PICKLES)]
+        if pickles:
+            raise InputError(f"Pack {repo} holds {pickles[0]!r}, a pickle that could run code: only {WEIGHTS} is read.")
+        raise InputError(f"Pack {repo} has no weights: {WEIGHTS} is missing.")
+    files = {file.rfilename: file for file in info.siblings if max_bytes(file.rfilename)}
+    for name, file in files.items():
+        if file.size is None or _size(file) > max_bytes(name):
+            size = "of unknown size" if file.size is None else f"{_size(file):,} bytes"
+            raise InputError(f"{name} of pack {repo} is {size}: no pack needs more than {max_bytes(name):,} bytes.")
+    if sum(map(_size, files.values())) > MAX_PACK_BYTES:
+        raise InputError(f"Pack {repo} is larger than {MAX_PACK_BYTES >> 20} MB: no pack needs that.")
+    return files
+
+
+def _size(file: "RepoSibling") -> int:
+    return max(file.size or 0, file.lfs.size if file.lfs else 0)
+
+
+def is_as_uploaded(path: Path, file: "RepoSibling") -> bool:
+    """Whether the file is the one its repository names: large files go by SHA-256, small ones by git's own hash."""
+    if path.stat().st_size != _size(file):
+        return False
+    content = path.read_bytes()
+    if file.lfs:
+        return hashlib.sha256(content).hexdigest() == file.lfs.sha256
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == file.blob_id
+
+
+def _note_commit(folder: Path, revision: str, commit: str) -> None:
+    """Keep which commit a branch was at, where the Hub's client looks it up offline (its cache: refs, snapshots).
+
+    Written by hand because the client writes it before the files are there, not after.
+    """
+    reference = folder.parent.parent / "refs" / revision
+    partial = reference.with_name(f".{reference.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):  # a cache that may only be read serves as well
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(commit)
+        partial.replace(reference)

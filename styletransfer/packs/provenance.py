@@ -1,0 +1,75 @@
+"""What a pack was made with: versions of libraries, the commit of this source, the machine and its time."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from styletransfer.paths import ROOT
+
+if TYPE_CHECKING:
+    import torch
+
+LIBRARIES = ("styletransfer", "torch", "diffusers", "accelerate")
+
+
+def run_facts(
+    device: "torch.device", *, processes: int = 1, seconds: float | None = None, datasets: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What a training run can tell of itself, as `folder.save_pack` takes it.
+
+    Args:
+        device: that one process trained on.
+        processes: all of them, each on such a device; those on CPUs share this machine's cores.
+        seconds: of training, all its parts together when it was resumed.
+        datasets: of the Hub that it learned from, `org/name`.
+    """
+    facts: dict[str, Any] = {"hardware": _hardware(device, processes)}
+    if seconds is not None:
+        facts["training time"] = _duration(seconds)
+    return {**facts, "datasets": list(dict.fromkeys(datasets))} if datasets else facts
+
+
+def _hardware(device: "torch.device", processes: int) -> str:
+    if device.type == "cuda":
+        import torch
+
+        return f"{processes} x {torch.cuda.get_device_name(device)}"
+    if device.type != "cpu":
+        return device.type
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    shared = f" shared by {processes} processes" if processes > 1 else ""
+    return f"{cores} CPU core{'s' if cores > 1 else ''}{shared}"
+
+
+def _duration(seconds: float) -> str:
+    """In two units at most: 45 s, 12 min, 3 h 20 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def versions() -> dict[str, str]:
+    """Name -> version of what makes a pack, with the commit of this source where it is a git checkout."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    commit = _git_commit(ROOT)
+    return {**found, "git commit": commit} if commit else found
+
+
+def _git_commit(root: Path) -> str | None:
+    if not (root / ".git").exists():  # else git would find the repository that an environment happens to lie in
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,269 @@
+"""What happens on the page, as named functions: settings in as the browser sent them, pictures and sentences out."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from styletransfer.catalog import Catalog, StyleCard
+from styletransfer.errors import InputError
+from styletransfer.images.files import load_picture
+from styletransfer.page.calls import curl_call, python_call, shell_call
+from styletransfer.page.language import finished, say, told_in_language
+from styletransfer.page.look import card_pictures
+from styletransfer.page.progress import passing, shown_steps, unchanged
+from styletransfer.page.requests import archive_of, drawn_mask, new_folder, save_preview, uploaded
+from styletransfer.page.says import about, reading_text, report, sentence, told
+from styletransfer.page.studio import Studio, Turn
+from styletransfer.paths import SHIPPED_PACK
+
+NO_STYLE = ("–", "")
+MANY = 6  # styles, from which on a field to search them is worth its place
+
+File = dict[str, Any]
+KEPT_PHOTOS = 64
+MASK_SIDE = 512  # pixels of the photo to draw on: its edge is softened anyway, and browsers send it at every stroke
+SETTING_NAMES = ("style", "strength", "brush_size", "keep_colors", "second", "second_share", "third", "third_share")
+
+
+class Events:
+    """The events of a page over one studio. A fault of the visitor's is shown beside the button, in one sentence."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self._photos: OrderedDict[Path, str] = OrderedDict()  # upload -> its picture on the screen
+
+    def follow(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
+        """Show photo and painting at screen size, if there is a photo; and let the painting be downloaded."""
+        if not photo:
+            yield None, "", gr.Button(interactive=False)
+            return
+        try:
+            yield *self._preview(photo, *settings), gr.Button(interactive=True)
+        except InputError as error:
+            yield None, sentence(error), gr.Button(interactive=False)
+            raise told(error) from error
+
+    def preview(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
+        """Paint a photo at screen size, quickly: returns photo and painting side by side, and a line about them."""
+        if photo:
+            yield from self.follow(photo, *settings)
+            return
+        error = InputError("There is no photo yet: add one first.")
+        yield None, sentence(error), gr.Button(interactive=False)
+        raise told(error)
+
+    def paint(self, photo: File | None, *settings: Any) -> Iterator[Any]:
+        """Paint a photo at its full size: returns the painting's file, settings inside, and a line about it."""
+        try:
+            file = uploaded(photo)
+            *settings, file_format = settings
+            yield from self._paint(file, turn_of(*settings), file_format)
+        except InputError as error:
+            raise told(error) from error
+
+    def take_home(self, photo: File | None, *settings: Any) -> Iterator[Any]:
+        """As `paint`, with the canvas as it is at this moment in place of a mask."""
+        try:
+            file = uploaded(photo)
+            *settings, canvas, file_format = settings
+            yield from self._paint(file, replace(turn_of(*settings), mask=drawn_mask(canvas)), file_format)
+        except InputError as error:
+            raise told(error) from error
+
+    def paint_all(self, photos: list[File] | None, *settings: Any) -> Iterator[Any]:
+        """Paint several photos with the same settings: returns a zip of the paintings and a report, one line each."""
+        try:
+            files = [uploaded(photo) for photo in photos or []]
+            if not files:
+                raise InputError("There are no photos yet: add some first.")
+            *settings, file_format = settings
+            lines, painted = [], []
+            for outcome in self.studio.paint_all(files, turn_of(*settings), new_folder(), file_format):
+                if isinstance(outcome, float):
+                    gr.Progress()((len(lines) + outcome) / len(files), desc=f"{len(lines) + 1} / {len(files)}")
+                    yield unchanged(3)
+                    continue
+                name = files[len(lines)].name
+                painted += [str(outcome)] if isinstance(outcome, Path) else []
+                lines.append(f"✓ {name}" if isinstance(outcome, Path) else f"✗ {name}: {sentence(outcome)}")
+                yield None, report(lines), (painted, lines, len(files))
+            yield archive_of(painted), report([*lines, f"{len(painted)} / {len(files)}"]), None
+        except InputError as error:
+            yield None, report([sentence(error)]), None
+            raise told(error) from error
+
+    def cancelled(self, several: tuple[list[str], list[str], int] | None) -> tuple[Any, ...]:
+        """Say that the work was cancelled; of several photos, hand out those that are finished."""
+        if not several:
+            return passing(say("Cancelled: the photo and all settings are as they were.")), gr.skip(), gr.skip(), None
+        painted, lines, photos = several
+        ending = say("Cancelled: {painted} of {photos} photos are painted.", painted=len(painted), photos=photos)
+        return passing(ending), archive_of(painted), report([*lines, ending]), None
+
+    def explain(self, wanted: bool, photo: File | None, *settings: Any) -> tuple[str, Any, Any]:
+        """Three numbers about the painting on the screen, where it departs most, and where it is doubted, if wanted."""
+        nothing = "", *(gr.Image(value=None, visible=False) for _ in range(2))
+        if not wanted or not photo:
+            return nothing
+        try:
+            file, turn = uploaded(photo), turn_of(*settings)
+            explained = self.studio.explain(file, turn)
+        except InputError:  # it has been said beside the photo
+            return nothing
+        pictures = {"departures": explained.departs, "doubts": explained.doubted}
+        overlays = (
+            gr.Image(value=picture and save_preview(picture, f"{file.stem[:60]}-{name}"), visible=picture is not None)
+            for name, picture in pictures.items()
+        )
+        return reading_text(explained.reading), *overlays
+
+    def every_style(self, photo: File | None) -> Iterator[Any]:
+        """Put the visitor's own photo on the style cards, painted small in each of them."""
+        try:
+            previews = yield from shown_steps(self.studio.in_every_style(uploaded(photo)), 1, say("Painting"))
+            yield card_pictures(self.studio.catalog.styles, previews)
+        except InputError as error:
+            raise told(error) from error
+
+    def styles(self) -> dict[str, Any]:
+        """List the styles: key, title, note and pack of each, and the packs that are missing, with the reason."""
+        catalog = self.studio.catalog
+        cards = [
+            {"key": card.key, "title": card.title, "note": card.note, "pack": card.pack}
+            for card in catalog.styles.values()
+        ]
+        return {"styles": cards, "notes": list(catalog.notes)}
+
+    def refresh(self, seen: int) -> tuple[Any, ...]:
+        """Offer the styles of packs that have come since the page last looked, and say which packs are missing."""
+        catalog = self.studio.catalog
+        version = catalog.version
+        if version == seen:
+            return tuple(gr.skip() for _ in range(7))
+        offered = choices(catalog)
+        second, third = (gr.Dropdown(choices=[NO_STYLE, *offered]) for _ in range(2))
+        notes = gr.HTML(notes_of(catalog), visible=bool(catalog.notes))
+        search = gr.Textbox(visible=len(offered) > MANY)
+        return gr.Radio(choices=offered), card_pictures(catalog.styles), search, second, third, notes, version
+
+    def mask_of(self, canvas: dict[str, Any] | None) -> str | None:
+        """What was drawn over the photo as the file of a mask; None for nothing drawn."""
+        mask = drawn_mask(canvas)
+        if mask is None:
+            return None
+        file = new_folder() / "mask.png"
+        mask.save(file)
+        return str(file)
+
+    def canvas(self, wanted: bool, photo: File | None) -> tuple[Any, None]:
+        """The photo at screen size to draw a mask on, where one is wanted; and no mask yet."""
+        if not wanted or not photo:
+            return gr.ImageEditor(value=None, visible=False), None
+        try:
+            shown = self.studio.screen_photo(uploaded(photo))
+        except InputError:  # it has been said beside the photo
+            return gr.ImageEditor(value=None, visible=False), None
+        shown.thumbnail((MASK_SIDE, MASK_SIDE), Image.Resampling.LANCZOS)
+        file = save_preview(shown, "photo")
+        return gr.ImageEditor(value={"background": file, "layers": [], "composite": None}, visible=True), None
+
+    def calls(self, request: gr.Request, *settings: Any) -> tuple[str, str, str]:
+        """The call for the current settings in Python, for curl and for a shell."""
+        *settings, file_format = settings
+        try:
+            turn = turn_of(*settings, None)
+            cards = [self.studio.catalog.card(key) for key in turn.mix]
+        except InputError:
+            return "", "", ""
+        values = dict(zip(SETTING_NAMES, settings, strict=True))
+        values |= {"mask": None, "file_format": file_format}
+        address = str(request.request.base_url) if request else ""
+        mix = {card.name: turn.mix[card.key] for card in cards}
+        packs = {card.source for card in cards}
+        # The command knows all styles that ship by name, mixed over their packs, too.
+        pack = "" if len(packs) > 1 or _ships(cards[0]) else cards[0].source
+        shell = shell_call(mix, pack, turn.strength, turn.brush_size, turn.keep_colors)
+        return python_call(address, values), curl_call(address, values), shell
+
+    def _preview(self, photo: File, *settings: Any) -> tuple[tuple[str, str], str]:
+        file, turn = uploaded(photo), turn_of(*settings)
+        shown = self.studio.show(file, turn)
+        name = f"{file.stem[:60]}-{'+'.join(turn.mix).replace('/', '-').replace(':', '-')}"
+        pictures = self._photo_on_screen(file, shown.before), save_preview(shown.after, name)
+        notes = (say("About this photo: {note}.", note=told_in_language(note)) for note in shown.notes)
+        return pictures, " ".join([about(shown.title, shown.full_size), *notes])
+
+    def _photo_on_screen(self, file: Path, photo: Image.Image) -> str:
+        """One address for as long as the photo is turned: the browser need not fetch it again."""
+        shown = self._photos.get(file)
+        if shown is None or not Path(shown).is_file():
+            shown = save_preview(photo, f"{file.stem[:60]}-photo")
+        self._photos[file] = shown
+        while len(self._photos) > KEPT_PHOTOS:
+            self._photos.popitem(last=False)
+        return shown
+
+    def _paint(self, file: Path, turn: Turn, file_format: str) -> Iterator[Any]:
+        painting = self.studio.paint(file, turn, new_folder(), file_format)
+        painted = yield from shown_steps(painting, 2, say("Painting"))
+        with Image.open(painted) as image:
+            size = image.size
+        yield str(painted), about(self._titles(turn), size)
+
+    def _titles(self, turn: Turn) -> str:
+        return " + ".join(self.studio.catalog.styles[key].title for key in turn.mix)
+
+
+def _ships(card: StyleCard) -> bool:
+    return card.source == f"{SHIPPED_PACK.parent.name}/{card.pack}"
+
+
+def notes_of(catalog: Catalog) -> str:
+    """The packs that are missing, and why, as HTML."""
+    return report([finished(told_in_language(note)) for note in catalog.notes])
+
+
+def choices(catalog: Catalog) -> list[tuple[str, str]]:
+    """Title and key of every style, as a component offers them."""
+    return [(card.title, key) for key, card in catalog.styles.items()]
+
+
+def turn_of(
+    style: Any,
+    strength: Any,
+    brush_size: Any,
+    keep_colors: Any,
+    second: Any,
+    second_share: Any,
+    third: Any,
+    third_share: Any,
+    mask: File | None = None,
+) -> Turn:
+    """The settings of a request, each checked for its kind; ranges are the pipeline's to check."""
+    mix: dict[str, float] = {}
+    shares = (1.0, number(second_share, "share"), number(third_share, "share"))
+    for key, share in zip((style, second, third), shares, strict=True):
+        if key and share > 0:
+            if not isinstance(key, str):
+                raise InputError("A style is given by its name.")
+            mix[key] = mix.get(key, 0.0) + share
+    if not mix:
+        raise InputError("There is no style yet: choose one first.")
+    picture = None
+    if mask:
+        with uploaded(mask, "mask").open("rb") as file:
+            picture = load_picture(file).rgb.convert("L")
+    return Turn(mix, number(strength, "strength"), number(brush_size, "brush size"), bool(keep_colors), picture)
+
+
+def number(value: Any, name: str) -> float:
+    """A finite number; raises InputError for all else."""
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    raise InputError(f"The {name} is {str(value)[:40]!r}: give a number.")

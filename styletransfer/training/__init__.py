@@ -1,0 +1,1 @@
+"""Training: settings, the step, checkpoints, and what a run watches and publishes."""

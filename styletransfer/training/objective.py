@@ -1,0 +1,416 @@
+"""What is asked of a fake painting by itself: each term of the objective, top to bottom, and their weighted sum.
+
+Style is the sliced Wasserstein distance of features (Heitz 2021) in two pretrained networks: an early part (VGG-19 at
+three octaves: strokes and their colors) and a deep part (SqueezeNet: waves, swirls, ornament). It is asked of the whole
+crop and once more of the calmest place of its photo, so that skies and walls are painted, too. Content is asked of
+deep layers only, and of the arrangement of light and dark: neither forbids a stroke.
+
+A term whose weight is zero costs nothing and builds nothing. game.py adds the terms that need the other networks.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from styletransfer.errors import InputError
+from styletransfer.models import losses
+from styletransfer.models.features import Features, load_lpips_heads
+from styletransfer.training.config import TrainingConfig, pairs
+
+TARGET_PAINTINGS = 64  # of a style: as many are looked at
+CLOUD = 4096  # feature vectors kept of each layer and style, drawn from all of its paintings
+CALM_TRIES = 6  # places looked at to find a calm one
+
+Paintings = Callable[[str, int], Iterable[Tensor]]  # of a style, at most so many: (1, 3, H, W) in [-1, 1]
+
+
+class Part(NamedTuple):
+    """Layers of one network at some octaves: octave 0 is the picture itself, each further one half of it."""
+
+    network: str  # "style" or "content"
+    layers: tuple[str, ...]
+    octaves: tuple[int, ...] = (0,)
+
+
+class Look:
+    """What the networks see in a batch of pictures; every network runs once per octave, for all terms that ask.
+
+    Args:
+        pictures: (N, 3, H, W) in [-1, 1].
+        networks: by name.
+        parts: all that will be asked for.
+        window: (top, left, side) of what the network of style sees at full resolution, where it costs most.
+    """
+
+    def __init__(
+        self,
+        pictures: Tensor,
+        networks: Mapping[str, Features],
+        parts: Sequence[Part],
+        window: tuple[int, int, int] | None = None,
+    ) -> None:
+        self.pictures, self.networks, self.parts, self.window = pictures, networks, parts, window
+        self._seen: dict[tuple[str, int], dict[str, Tensor]] = {}
+
+    def features(self, part: Part) -> list[Tensor]:
+        """One (N, C, h, w) for each octave, for each layer of the part."""
+        return [self._at(part.network, octave)[layer] for octave in part.octaves for layer in part.layers]
+
+    def _at(self, network: str, octave: int) -> dict[str, Tensor]:
+        if (network, octave) not in self._seen:
+            asking = [part for part in self.parts if part.network == network and octave in part.octaves]
+            layers = tuple(dict.fromkeys(layer for part in asking for layer in part.layers))
+            seen = self.networks[network](self._pictures(network, octave), layers)
+            self._seen[network, octave] = dict(zip(layers, seen, strict=True))
+        return self._seen[network, octave]
+
+    def _pictures(self, network: str, octave: int) -> Tensor:
+        if octave:
+            return F.avg_pool2d(self.pictures, 2**octave)
+        if network == "style" and self.window:
+            top, left, side = self.window
+            return self.pictures[..., top : top + side, left : left + side]
+        return self.pictures
+
+
+class Draws:
+    """The random numbers of one step: a pure function of seed and step, the same in every process and pass."""
+
+    def __init__(self, seed: int, step: int) -> None:
+        self._source = torch.Generator().manual_seed((seed * 1_000_003 + step + 2**62) % 2**63)
+
+    def directions(self, channels: int, count: int) -> Tensor:
+        """(channels, count) of unit length, evenly over the sphere."""
+        return F.normalize(torch.randn(channels, min(channels, count), generator=self._source), dim=0)
+
+    def places(self, available: int, count: int) -> Tensor:
+        """(count,) numbers below `available`, each drawn by itself."""
+        return torch.randint(available, (count,), generator=self._source)
+
+    def corners(self, height: int, width: int, side: int, count: int) -> list[tuple[int, int]]:
+        """Top and left of `count` squares inside a picture."""
+        drawn = torch.rand(count, 2, generator=self._source).tolist()
+        return [(int(y * (height - side + 1)), int(x * (width - side + 1))) for y, x in drawn]
+
+
+# ---- style -----------------------------------------------------------------------------------------------------------
+
+
+class SlicedStyle(nn.Module):
+    """Sliced Wasserstein distance of features to those of a style's paintings, mean over layers and octaves.
+
+    Each channel is measured in units of its deviation over the paintings, plus `floor` times the layer's mean
+    deviation, so that a channel which hardly ever fires does not drown the others.
+
+    Args:
+        part: where it is measured.
+        floor: in mean deviations.
+        places: of the picture that are compared, at most.
+        directions: drawn anew in each step, at most.
+    """
+
+    def __init__(self, part: Part, floor: float, places: int, directions: int) -> None:
+        super().__init__()
+        self.part, self.floor, self.places, self.directions = part, floor, places, directions
+        self.clouds = nn.ParameterList()  # per octave and layer: (S, CLOUD, C), in units
+        self.units = nn.ParameterList()  # (S, C)
+
+    def observe(self, look: Look, draws: Draws, share: float) -> list[Tensor]:
+        """Per octave and layer (P, C): feature vectors of one painting, its share of a cloud."""
+        layers = [_vectors(layer)[0].float() for layer in look.features(self.part)]
+        return [layer[draws.places(len(layer), math.ceil(share * CLOUD)).to(layer.device)] for layer in layers]
+
+    def learn(self, styles: Sequence[Sequence[list[Tensor]]]) -> None:
+        """Take the targets from what was observed in each painting of each style."""
+        per_style = [[torch.cat(seen)[:CLOUD] for seen in zip(*paintings, strict=True)] for paintings in styles]
+        for layer in zip(*per_style, strict=True):
+            units = torch.stack([_units(cloud, self.floor) for cloud in layer])
+            self.units.append(nn.Parameter(units, requires_grad=False))
+            self.clouds.append(nn.Parameter(torch.stack(layer) / units[:, None], requires_grad=False))
+
+    def forward(self, look: Look, style_weights: Tensor, draws: Draws) -> Tensor:
+        """(N,), for styles that are not mixed: the rows of style_weights (N, S) are one-hot."""
+        style, per_layer = style_weights.argmax(dim=1), []
+        for layer, clouds, units in zip(look.features(self.part), self.clouds, self.units, strict=True):
+            vectors = _vectors(layer)
+            count = min(self.places, vectors.shape[1])
+            ours, theirs = (
+                draws.places(available, count).to(layer.device) for available in (vectors.shape[1], clouds.shape[1])
+            )
+            directions = draws.directions(clouds.shape[2], self.directions).to(layer.device)
+            places = vectors.index_select(1, ours).float() / units[style][:, None]
+            target = clouds.index_select(1, theirs)[style]
+            per_layer.append(losses.sliced_wasserstein_loss(places, target, directions))
+        return torch.stack(per_layer).mean(dim=0)
+
+
+class GramStyle(nn.Module):
+    """Distance of Gram matrices (Gatys 2016), plain or centered, mean over octaves and layers.
+
+    Args:
+        part: where it is measured.
+        patches: see `losses.gram_style_loss`.
+        centered: covariances in place of Gram matrices.
+    """
+
+    def __init__(self, part: Part, patches: int = 1, centered: bool = False) -> None:
+        super().__init__()
+        self.part, self.patches, self.centered = part, patches, centered
+        self.grams = nn.ParameterList()  # per octave and layer: (S, C, C)
+
+    def observe(self, look: Look, draws: Draws, share: float) -> list[Tensor]:
+        """Per octave and layer (C, C): the Gram matrix of one painting."""
+        del draws, share
+        return [losses.gram_matrix(layer, self.centered)[0] for layer in look.features(self.part)]
+
+    def learn(self, styles: Sequence[Sequence[list[Tensor]]]) -> None:
+        """Take the targets, mean Gram matrices, from those of each painting of each style."""
+        self.grams.extend(_means(styles))
+
+    def forward(self, look: Look, style_weights: Tensor, draws: Draws) -> Tensor:
+        """(N,); targets are mixed as style_weights (N, S) say."""
+        del draws
+        targets = [torch.einsum("ns,scd->ncd", style_weights, gram) for gram in self.grams]
+        return losses.gram_style_loss(look.features(self.part), targets, self.patches, self.centered)
+
+
+class FeatureMatching(nn.Module):
+    """Distance of mean activations to those over a style's paintings (Salimans 2016, section 3.1)."""
+
+    def __init__(self, part: Part) -> None:
+        super().__init__()
+        self.part = part
+        self.means = nn.ParameterList()  # per layer: (S, C)
+
+    def observe(self, look: Look, draws: Draws, share: float) -> list[Tensor]:
+        """Per layer (C,): mean activations of one painting."""
+        del draws, share
+        return [layer[0].float().mean(dim=(1, 2)) for layer in look.features(self.part)]
+
+    def learn(self, styles: Sequence[Sequence[list[Tensor]]]) -> None:
+        """Take the targets from the means of each painting of each style."""
+        self.means.extend(_means(styles))
+
+    def forward(self, look: Look, style_weights: Tensor, draws: Draws) -> Tensor:
+        """(N,); targets are mixed as style_weights (N, S) say."""
+        del draws
+        targets = [style_weights @ means for means in self.means]
+        return losses.feature_matching_loss(look.features(self.part), targets)
+
+
+# ---- content ---------------------------------------------------------------------------------------------------------
+
+
+class Content(nn.Module):
+    """Distance of features from those of the photo, times each style's balance.
+
+    Args:
+        part: where it is measured.
+        distance: "energy" (Johnson 2016), "normalized" (LPIPS with equal heads) or "lpips" (Zhang 2018).
+        balance: (S,) factors.
+        heads: of LPIPS, one (1, C, 1, 1) per layer, for the distance "lpips".
+    """
+
+    def __init__(self, part: Part, distance: str, balance: Tensor, heads: Sequence[Tensor] = ()) -> None:
+        super().__init__()
+        self.part = part
+        self.heads = nn.ParameterList(nn.Parameter(head, requires_grad=False) for head in heads)
+        self.distance = {
+            "energy": losses.content_loss,
+            "normalized": losses.perceptual_distance,
+            "lpips": lambda a, b: losses.learned_perceptual_distance(a, b, list(self.heads)),
+        }[distance]
+        self.register_buffer("balance", balance)
+
+    def forward(self, look: Look, photo: Look, style_weights: Tensor) -> Tensor:
+        """(N,)"""
+        with torch.no_grad():
+            kept = photo.features(self.part)
+        return self.distance(look.features(self.part), kept) * (style_weights @ self.balance)
+
+
+# ---- all of it -------------------------------------------------------------------------------------------------------
+
+
+class Objective(nn.Module):
+    """The terms of a config, their targets taken from the paintings of each style, which are read once.
+
+    Args:
+        config: weights, networks and layers.
+        paintings: of each style.
+        device: where the networks look.
+    """
+
+    def __init__(self, config: TrainingConfig, paintings: Paintings, device: torch.device) -> None:
+        super().__init__()
+        self.config = config
+        self.style, self.matching, self.content = _style_terms(config), _matching(config), _content(config)
+        self.parts = [term.part for term in self._terms()]
+        self.networks = nn.ModuleDict(_networks(config, self.parts))
+        self.to(device)
+        if self.style or self.matching:
+            self._learn(paintings)
+
+    def forward(self, fake_painting: Tensor, photo: Tensor, style_weights: Tensor, step: int = 0) -> dict[str, Tensor]:
+        """Weighted terms by name.
+
+        Args:
+            fake_painting, photo: (N, 3, H, W) in [-1, 1].
+            style_weights: (N, S), the style asked of each.
+            step: decides the random directions and places.
+        """
+        config, terms, draws = self.config, {}, Draws(self.config.seed, step)
+        look = self._look(fake_painting, self._window(fake_painting, draws))
+        weights = {"style": config.style_loss_weight, "deep_style": config.style_loss_weight * config.deep_style_weight}
+        for name, term in self.style.items():
+            terms[name] = weights[name] * term(look, style_weights, draws).mean()
+        if self.style and config.calm_weight:
+            calm = self._look(calmest(fake_painting, photo, config.calm_size, draws))
+            asked = [weights[name] * term(calm, style_weights, draws).mean() for name, term in self.style.items()]
+            terms["calm"] = config.calm_weight * sum(asked)
+        if self.content:
+            terms["content"] = config.content_loss_weight * self.content(look, self._look(photo), style_weights).mean()
+        if self.matching:
+            terms["feature_matching"] = (
+                config.feature_matching_weight * self.matching(look, style_weights, draws).mean()
+            )
+        return terms | self._of_pixels(fake_painting, photo)
+
+    def _of_pixels(self, fake_painting: Tensor, photo: Tensor) -> dict[str, Tensor]:
+        config = self.config
+        of_pixels = {
+            "tone": (config.tone_weight, lambda: losses.tone_loss(fake_painting, photo).mean()),
+            "l1": (config.l1_weight, lambda: losses.l1_loss(fake_painting, photo)),
+            "color": (config.color_weight, lambda: losses.color_loss(fake_painting, photo)),
+            "total_variation": (config.total_variation_weight, lambda: losses.total_variation(fake_painting)),
+            "grid": (config.grid_weight, lambda: losses.grid_loss(fake_painting)),
+        }
+        return {name: weight * loss() for name, (weight, loss) in of_pixels.items() if weight}
+
+    def _terms(self) -> list[nn.Module]:
+        return [*self.style.values(), *filter(None, [self.matching, self.content])]
+
+    def _look(self, pictures: Tensor, window: tuple[int, int, int] | None = None) -> Look:
+        return Look(pictures, self.networks, self.parts, window)
+
+    def _window(self, pictures: Tensor, draws: Draws) -> tuple[int, int, int] | None:
+        side, (height, width) = self.config.style_window, pictures.shape[-2:]
+        if not side or side > min(height, width):
+            return None
+        return (*draws.corners(height, width, side, 1)[0], side)
+
+    @torch.no_grad()
+    def _learn(self, paintings: Paintings) -> None:
+        """Targets of every term that has some; each painting is looked at once."""
+        learners = [*self.style.values(), *filter(None, [self.matching])]
+        device, draws = next(self.networks.buffers()).device, Draws(self.config.seed, step=-1)
+        observed: list[list[list[list[Tensor]]]] = [[] for _ in learners]
+        for style in self.config.style_sources:
+            pictures = list(paintings(style, TARGET_PAINTINGS))
+            looks = (self._look(picture.to(device)) for picture in pictures)
+            seen = [[term.observe(look, draws, 1 / len(pictures)) for term in learners] for look in looks]
+            for of_term, of_style in zip(observed, zip(*seen, strict=True), strict=True):
+                of_term.append(list(of_style))
+        for term, styles in zip(learners, observed, strict=True):
+            term.learn(styles)
+
+
+def calmest(pictures: Tensor, photos: Tensor, side: int, draws: Draws) -> Tensor:
+    """(N, 3, H, W) -> (N, 3, side, side): of each picture the square whose photo varies least in luminance.
+
+    Style is a distribution over the whole crop: asked of the whole only, strokes crowd where the photo is busy, and its
+    sky stays bare.
+    """
+    height, width = pictures.shape[-2:]
+    side = min(side, height, width)
+    squares = [
+        (..., slice(top, top + side), slice(left, left + side))
+        for top, left in draws.corners(height, width, side, CALM_TRIES)
+    ]
+    gray = losses.luminance(photos.float())
+    spread = torch.stack([gray[square].flatten(1).std(dim=1) for square in squares])  # (tries, N)
+    candidates = torch.stack([pictures[square] for square in squares])  # (tries, N, 3, side, side)
+    return candidates[spread.argmin(dim=0), torch.arange(len(pictures), device=pictures.device)]
+
+
+# ---- from a config ---------------------------------------------------------------------------------------------------
+
+
+def _style_terms(config: TrainingConfig) -> nn.ModuleDict:
+    """The early part and the deep part of style; none without a weight."""
+    if not config.style_loss_weight:
+        return nn.ModuleDict()
+    early = Part("style", config.style_layers, tuple(range(config.style_octaves)))
+    if config.style_distance != "sliced":
+        centered = config.style_distance == "centered-gram"
+        return nn.ModuleDict({"style": GramStyle(early, config.style_patches, centered)})
+    terms = {"style": SlicedStyle(early, 0.2, config.style_places, 32)}
+    if config.deep_style_weight:
+        terms["deep_style"] = SlicedStyle(Part("content", config.deep_style_layers), 0.3, config.style_places, 48)
+    return nn.ModuleDict(terms)
+
+
+def _matching(config: TrainingConfig) -> FeatureMatching | None:
+    if not config.feature_matching_weight:
+        return None
+    return FeatureMatching(Part("content", config.feature_matching_layers))
+
+
+def _content(config: TrainingConfig) -> Content | None:
+    balance = pairs("--content-balance", config.content_balance)
+    unknown = set(balance) - set(config.style_sources)
+    if unknown:
+        raise InputError(f"--content-balance names {sorted(unknown)[0]!r}, which no --style names.")
+    factors = torch.tensor([_number(name, balance.get(name, "1")) for name in config.style_sources])
+    if not config.content_loss_weight:
+        return None
+    part, heads = Part("content", config.content_layers), []
+    if config.content_distance == "lpips":
+        known = load_lpips_heads(config.lpips_weights)
+        heads = [known[layer] for layer in part.layers]
+    return Content(part, config.content_distance, factors, heads)
+
+
+def _networks(config: TrainingConfig, parts: Sequence[Part]) -> dict[str, Features]:
+    """The networks that the parts name, each as deep as they ask."""
+    files = {
+        "style": (config.style_network, config.style_network_weights),
+        "content": (config.content_network, config.content_network_weights),
+    }
+    found = {}
+    for name in dict.fromkeys(part.network for part in parts):
+        network, weights = files[name]
+        layers = tuple(dict.fromkeys(layer for part in parts if part.network == name for layer in part.layers))
+        found[name] = Features(network, layers, weights).to(memory_format=torch.channels_last)
+    return found
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:  # NaN fails this, too
+        raise InputError(f"--content-balance {name}={text} must be a number of at least 0.")
+    return number
+
+
+def _vectors(features: Tensor) -> Tensor:
+    """(N, C, h, w) -> (N, h * w, C): the feature vector of each place."""
+    return features.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _units(cloud: Tensor, floor: float) -> Tensor:
+    """(P, C) -> (C,): each channel's deviation plus a share of the mean deviation."""
+    deviations = cloud.std(dim=0)
+    return deviations + floor * deviations.mean()
+
+
+def _means(styles: Sequence[Sequence[list[Tensor]]]) -> list[nn.Parameter]:
+    """Per layer (S, ...): the mean over each style's paintings of what was observed in them."""
+    per_style = [[torch.stack(layer).mean(dim=0) for layer in zip(*paintings, strict=True)] for paintings in styles]
+    return [nn.Parameter(torch.stack(layer), requires_grad=False) for layer in zip(*per_style, strict=True)]

@@ -1,0 +1,158 @@
+"""What a run keeps goes to the Hub in the background: training never waits for it and never fails with it."""
+
+import itertools
+import shlex
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from accelerate import Accelerator
+from tqdm import tqdm
+
+from styletransfer.errors import InputError
+from styletransfer.hub.errors import told_plainly
+from styletransfer.hub.packs import push_pack
+from styletransfer.hub.repos import make_repo
+from styletransfer.training.checkpoints import list_checkpoints
+from styletransfer.training.config import TrainingConfig
+from styletransfer.training.hub_checkpoints import pull_newer_checkpoint, push_checkpoint
+
+FOLDER = ".pushing"  # inside the run's folder: copies that wait for the Hub
+
+Push = Callable[..., object]  # (folder, repo_id, *, private)
+Job = tuple[Path | None, Callable[[], object]]  # the copy to be pushed, and how
+
+
+class Publisher:
+    """Pushes packs and checkpoints of one run, one after the other, in a thread of its own.
+
+    Of each kind only the newest waits: while the Hub is slow, older ones give way to it. A push that fails is
+    retried with growing pauses, then said in one line; `finish` tells what is missing on the Hub in the end.
+
+    Args:
+        repo_id: `org/name`; made if it is missing.
+        private: of a repository that is made.
+        output: the run's folder.
+    """
+
+    def __init__(self, repo_id: str, *, private: bool, output: Path) -> None:
+        self.repo_id, self.private = repo_id, private
+        self._copies = output / FOLDER
+        shutil.rmtree(self._copies, ignore_errors=True)  # of a killed run
+        self._numbers = itertools.count()
+        self._failures: dict[str, str] = {}
+        # First of all the repository: say at the start, not at the end of a night, that nothing can be pushed.
+        self._waiting: dict[str, Job] = {"repository": (None, self._make_repo)}
+        self._changed = threading.Condition()
+        self._closing = False
+        # A daemon: whoever interrupts a training does not wait for the Hub either.
+        self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
+        self._thread.start()
+
+    def offer_pack(self, folder: Path) -> None:
+        """Push the pack as it is now."""
+        self._offer("pack", folder, push_pack)
+
+    def offer_checkpoint(self, folder: Path) -> None:
+        """Push the checkpoint."""
+        self._offer("checkpoint", folder, push_checkpoint)
+
+    def finish(self, pack: Path, checkpoint: Path | None) -> list[str]:
+        """Push the last pack, wait until everything is pushed, and tell what is not: one sentence for each.
+
+        Args:
+            pack: the finished pack.
+            checkpoint: the last one that was offered, for the command that pushes it by hand; None when none was.
+        """
+        self.offer_pack(pack)
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        try:
+            self._thread.join()
+        except KeyboardInterrupt:
+            self._failures.setdefault("pack", "The push was interrupted.")
+        shutil.rmtree(self._copies, ignore_errors=True)
+        places = {"pack": pack, "checkpoint": checkpoint}
+        return [self._by_hand(kind, places[kind]) for kind in self._failures if places.get(kind)]
+
+    def _make_repo(self) -> None:
+        from huggingface_hub import HfApi
+
+        with told_plainly(f"repository {self.repo_id}"):
+            make_repo(HfApi(), self.repo_id, private=self.private)
+
+    def _by_hand(self, kind: str, folder: Path) -> str:
+        private = " --private" if self.private else ""
+        command = f"python -m styletransfer push {shlex.quote(str(folder))} {self.repo_id}{private}"
+        return f"The {kind} in {folder} is whole, but not on the Hub: {self._failures[kind]} Push it with: {command}"
+
+    def _offer(self, kind: str, folder: Path, push: Push) -> None:
+        """Have a copy pushed: the folder itself may be written anew or pruned before its turn comes."""
+        copy = self._copies / str(next(self._numbers)) / folder.name
+        try:
+            shutil.copytree(folder, copy)
+        except OSError as error:  # a full disk, say: no reason to stop a training that has just been saved
+            self._failed(kind, f"no copy of it can be made ({error.strerror or 'the disk is full'}).")
+            return
+        with self._changed:
+            older = self._waiting.pop(kind, None)
+            self._waiting[kind] = copy, lambda: push(copy, self.repo_id, private=self.private)
+            self._changed.notify()
+        if older:
+            _discard(older[0])
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closing)
+                if not self._waiting:
+                    return
+                kind = next(iter(self._waiting))
+                copy, push = self._waiting.pop(kind)
+            try:
+                push()
+                self._failures.pop(kind, None)
+            except InputError as error:
+                self._failed(kind, str(error))
+            except Exception as error:  # whatever it is, the training is worth more than the push
+                self._failed(kind, f"{type(error).__name__}: {error}.")
+            _discard(copy)
+
+    def _failed(self, kind: str, reason: str) -> None:
+        self._failures[kind] = reason
+        tqdm.write(f"The {kind} was not pushed to {self.repo_id}: {reason} Training is not touched by this.")
+
+
+def _discard(copy: Path | None) -> None:
+    if copy:
+        shutil.rmtree(copy.parent, ignore_errors=True)
+
+
+def open_publisher(config: TrainingConfig, accelerator: Accelerator) -> Publisher | None:
+    """The publisher of a run, in its main process; None elsewhere and without --push-to-hub."""
+    if config.push_to_hub is None or not accelerator.is_main_process:
+        return None
+    return Publisher(config.push_to_hub, private=config.private, output=Path(config.output_dir))
+
+
+def fetch_checkpoint(config: TrainingConfig, accelerator: Accelerator, folder: Path) -> None:
+    """With --resume and --hub-checkpoint: have the Hub's checkpoint here when it is newer, in every process.
+
+    Raises:
+        InputError: in the process that asks, when the Hub does not give it and there is none here to go on from.
+    """
+    if not (config.resume and config.hub_checkpoint):
+        return
+    if accelerator.is_local_main_process:  # one download on each machine
+        try:
+            newer = pull_newer_checkpoint(config.push_to_hub, folder)
+            if newer:
+                tqdm.write(f"Going on from {newer.name}, fetched from {config.push_to_hub}.")
+        except InputError as error:
+            here = list_checkpoints(folder)
+            if not here:
+                raise
+            tqdm.write(f"Going on from {here[-1]}: {error}")
+    accelerator.wait_for_everyone()

@@ -1,0 +1,174 @@
+"""What a run looks at while it trains: sample grids for people, faults for the detectors, scores for the best average.
+
+Everything here happens in the main process, on logged steps and on samples only, and moves no weight.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from styletransfer.data.sources import Source, load_source
+from styletransfer.folders import remove
+from styletransfer.images.files import fit_long_side, picture_to_tensor, save_picture
+from styletransfer.models.generator import Generator
+from styletransfer.packs.folder import save_pack
+from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.samples import GRID_SIDE, first_readable, pack_samples, paint_samples, sample_grid
+from styletransfer.training.batches import rows_of
+from styletransfer.training.best import BestAverage
+from styletransfer.training.config import TrainingConfig, config_to_dict
+from styletransfer.training.detectors import Detectors, Samples
+from styletransfer.training.objective import Objective
+
+SAMPLE_PHOTOS = 4
+SHOWN_PAINTINGS = 4  # of a style, that detectors compare with
+
+
+def pick_sample_photos(config: TrainingConfig, photos: Sequence[Source]) -> list[Image.Image]:
+    """The photos of the grids: always the same ones."""
+    source = load_source(config.sample_photos, config.streaming) if config.sample_photos else photos[0]
+    rows = rows_of("the photos", source, config.stream_patience)
+    return first_readable(islice(rows, 8 * SAMPLE_PHOTOS), SAMPLE_PHOTOS)
+
+
+class Watch:
+    """The eyes of a run.
+
+    Args:
+        config: of the run.
+        photos: that samples are painted of.
+        paintings: some paintings of a style, at most so many, (1, 3, H, W) in [-1, 1].
+        objective: of the run.
+        device: to paint and measure on.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        photos: Sequence[Image.Image],
+        paintings: Callable[[str, int], Iterable[Tensor]],
+        objective: Objective,
+        device: torch.device,
+    ) -> None:
+        self.config, self.photos, self.objective, self.device = config, photos, objective, device
+        self._paintings = paintings
+        self.detectors, self.best = Detectors(config.adversarial), BestAverage(_measure(config))
+
+    def losses(self, step: int, line: Mapping[str, float | None]) -> None:
+        """Look at a logged line, and warn."""
+        _warn(self.detectors.losses(step, line))
+
+    def look(self, step: int, averaged: Callable[[], Generator]) -> None:
+        """Paint the samples with the average, save their grid, warn, and keep the average if it is the best so far.
+
+        `averaged` makes a new generator at each call: a pipeline rounds the weights of its own for speed.
+        """
+        painted = paint_samples(StyleTransferPipeline(averaged(), device=self.device), self.photos)
+        folder = Path(self.config.output_dir, "samples")
+        folder.mkdir(parents=True, exist_ok=True)
+        save_picture(sample_grid(self.photos, painted), folder / f"step-{step:08d}.png")
+        photos = [self._tensor(fit_long_side(photo, GRID_SIDE)) for photo in self.photos]
+        tensors = {style: [self._tensor(picture) for picture in pictures] for style, pictures in painted.items()}
+        for style, pictures in tensors.items():
+            seen = Samples(photos, pictures, [painting.to(self.device) for painting in self._shown[style]])
+            _warn(self.detectors.samples(step, style, seen))
+        self.best.offer(step, score(self._yardstick, photos, list(tensors.values())), averaged().parameters())
+
+    def save_pack(self, folder: Path, average: Callable[[], Generator], **told: Any) -> None:
+        """Write an average as a pack, with samples of the first photo; `told` as for `packs.folder.save_pack`."""
+        # Asked for twice: a pipeline rounds the weights that it paints with.
+        samples = pack_samples(StyleTransferPipeline(average(), device=self.device), self.photos[0])
+        save_pack(folder, average(), samples=samples, **told)
+
+    def save_best(self, folder: Path, step: int, averaged: Callable[[], Generator], **told: Any) -> None:
+        """Write the best average as a pack where the last, of `step`, is not the best; `told` as for `save_pack`."""
+        if self.best.step in (0, step):
+            if folder.exists():  # of an earlier end of this run
+                remove(folder)
+            return
+
+        def best() -> Generator:
+            generator = averaged()
+            self.best.copy_to(generator)
+            return generator
+
+        self.save_pack(folder, best, **told)
+        last, least = (self.best.scores.get(number) for number in (step, self.best.step))
+        tqdm.write(
+            f"{folder} holds the average of step {self.best.step}: its score is {least:.4g}, the last {last:.4g}"
+        )
+
+    def _tensor(self, picture: Image.Image) -> Tensor:
+        return picture_to_tensor(picture).to(self.device)
+
+    @cached_property
+    def _shown(self) -> dict[str, list[Tensor]]:
+        return {style: list(self._paintings(style, SHOWN_PAINTINGS)) for style in self.config.style_sources}
+
+    @cached_property
+    def _yardstick(self) -> Objective:
+        """What the averages of this run are compared by."""
+        config = yardstick_config(self.config)
+        return self.objective if config is self.config else Objective(config, self._paintings, self.device)
+
+
+def _measure(config: TrainingConfig) -> str:
+    """The settings that a score depends on: those of its losses, and its photos and paintings."""
+    losses = ("style", "deep_style", "calm", "content", "tone", "l1_", "color_", "grid_", "total_")
+    starts = (*losses, "sample_photos", "photos", "painting_size")
+    settings = config_to_dict(yardstick_config(config))
+    return json.dumps({name: value for name, value in settings.items() if name.startswith(starts)})
+
+
+def _warn(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        tqdm.write(f"warning: {sentence}")
+
+
+def yardstick_config(config: TrainingConfig) -> TrainingConfig:
+    """The settings of an `Objective` that means the same at every step, to compare the averages of a run by.
+
+    The run's own where it measures style and content in fixed networks. Where all networks learn, the losses of one
+    step cannot be compared with those of another: then style and content in random filters (Ustyuzhaninov 2016).
+    """
+    if config.style_loss_weight or config.content_loss_weight:
+        return config
+    filters = {"network": "squeezenet1_1", "network_weights": "random"}
+    fixed = {f"{what}_{name}": value for what in ("style", "content") for name, value in filters.items()}
+    layers = {"style_distance": "gram", "style_layers": ("relu1", "fire2", "fire3"), "content_layers": ("fire5",)}
+    weights = {"style_loss_weight": 10.0, "content_loss_weight": 1.0}
+    off = dict.fromkeys(("feature_matching_weight", "calm_weight", "tone_weight"), 0.0)
+    return replace(config, **fixed, **layers, **weights, **off)
+
+
+@torch.no_grad()
+def score(objective: Objective, photos: Sequence[Tensor], painted: Sequence[Sequence[Tensor]]) -> float:
+    """Sum of an objective's losses, the mean over styles and photos: less is better.
+
+    Args:
+        objective: of `yardstick_config`.
+        photos: (1, 3, H, W) in [-1, 1]; those too small for the objective are left out.
+        painted: for each style, in order, the paintings of the photos, of their sizes.
+
+    Returns:
+        NaN where every photo is too small.
+    """
+    config, totals = objective.config, []
+    least = max(64, 16 * config.style_patches << (config.style_octaves - 1))
+    for row, pictures in zip(torch.eye(len(painted), device=photos[0].device), painted, strict=True):
+        for photo, painting in zip(photos, pictures, strict=True):
+            height, width = (side // 16 * 16 for side in photo.shape[-2:])
+            if min(height, width) >= least:
+                inside = (..., slice(height), slice(width))
+                totals.append(sum(objective(painting[inside], photo[inside], row[None]).values()))
+    return torch.stack(totals).mean().item() if totals else math.nan

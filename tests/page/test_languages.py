@@ -1,0 +1,109 @@
+"""The page in the visitor's language, whole: labels come from the browser, sentences from the server."""
+
+import os
+import re
+
+import pytest
+from gradio_client import Client, handle_file
+from page_kit import PATIENCE, add, message, says, start_app
+from PIL import Image, ImageFilter
+from playwright.sync_api import expect
+from small_generators import random_generator
+
+HAN = re.compile(r"[\u4e00-\u9fff]")
+LONG = 180_000  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("packs") / "two-styles"
+    random_generator({"red": "Red", "blue": "Blue"}, channels=8, blocks=1).save_pretrained(folder)
+    (folder / "samples").mkdir()
+    Image.new("RGB", (64, 48), "orange").save(folder / "samples" / "red.webp")
+    yield from start_app(tmp_path_factory.mktemp("app"), {**os.environ, "STYLETRANSFER_PACK": str(folder)})
+
+
+@pytest.fixture
+def open_page(browser, address):
+    contexts = []
+
+    def opened(language):
+        context = browser.new_context(viewport={"width": 1440, "height": 900}, locale=language)
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def blurred(tmp_path, photo):
+    photo.resize((400, 320)).filter(ImageFilter.GaussianBlur(3)).save(tmp_path / "blurred.png")
+    return tmp_path / "blurred.png"
+
+
+SAID = {
+    "zh-CN": {
+        "about": "Red，400 × 320 像素。 关于这张照片：它是模糊的，笔触没有多少边缘可循：换一张更清晰的会更好。",
+        "reading": "保留的照片内容：",
+        "nothing": "还没有照片：请先添加。",
+        "toast": "没有画成",
+        "many": "多张照片",
+        "report": re.compile(r"✗ bad\.png: 这张图片不是可以读取的图片；.*。"),
+    },
+    "en-US": {
+        "about": "Red, 400 × 320 pixels. About this photo: it is blurred, so there are few edges for strokes to "
+        "follow: a sharper copy helps.",
+        "reading": "Kept of the photo: ",
+        "nothing": "There is no photo yet: add one first.",
+        "toast": "Not painted",
+        "many": "Several photos",
+        "report": re.compile(r"✗ bad\.png: The picture is not a picture that can be read; .*\."),
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("language", "said"), SAID.items())
+def test_warnings_numbers_errors_and_reports_are_in_the_visitors_language(open_page, tmp_path, blurred, language, said):
+    page = open_page(language)
+    page.locator("#paint").click()
+    says(page, said["nothing"])
+    expect(page.get_by_test_id("toast-body")).to_contain_text(said["toast"])
+    add(page, blurred)
+    says(page, said["about"])
+    page.locator("#explain input").check()
+    expect(page.locator("#reading")).to_contain_text(said["reading"])
+    expect(page.locator("#reading br")).to_have_count(2)  # three lines
+    (tmp_path / "bad.png").write_text("no picture")
+    page.get_by_role("tab", name=said["many"]).click()
+    page.locator("#photos input[type=file]").set_input_files([tmp_path / "bad.png", blurred])
+    expect(page.locator("#photos")).to_contain_text("blurred")
+    page.locator("#paint-all").click()
+    expect(page.locator("#report")).to_contain_text("1 / 2", timeout=LONG)
+    expect(page.locator("#report")).to_contain_text(said["report"])
+    spoken = page.locator("#report").inner_text() + page.locator("#reading").inner_text() + message(page).inner_text()
+    assert bool(HAN.search(spoken)) == (language == "zh-CN")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["zh-CN", "zh-TW", "zh-HK", "zh", "de-DE"])
+def test_labels_and_sentences_are_in_the_same_language(open_page, language):
+    page = open_page(language)
+    page.locator("#paint").click()
+    expect(message(page)).not_to_be_empty()
+    labels, sentence = page.locator("h1").inner_text(), message(page).inner_text()
+    assert bool(HAN.search(labels)) == bool(HAN.search(sentence)), (labels, sentence)
+
+
+def test_programs_get_english_unless_they_send_chinese(address, blurred):
+    client = Client(address, verbose=False, analytics_enabled=False)
+    assert client.predict(photo=handle_file(blurred), style="red", api_name="/paint")[1] == "Red, 400 × 320 pixels."
+    chinese = Client(address, verbose=False, analytics_enabled=False, headers={"Accept-Language": "zh-CN"})
+    assert chinese.predict(photo=handle_file(blurred), style="red", api_name="/paint")[1] == "Red，400 × 320 像素。"
+    with pytest.raises(Exception, match="没有 'green' 这种风格"):
+        chinese.predict(photo=handle_file(blurred), style="green", api_name="/paint")
