@@ -38,7 +38,7 @@ def main() -> None:
     """Print a table in Markdown."""
     os.environ.setdefault("OMP_NUM_THREADS", "2")
     torch.set_num_threads(2)
-    pipeline = StyleTransferPipeline.from_pretrained(SHIPPED_PACK)
+    pipeline = StyleTransferPipeline.from_pretrained(SHIPPED_PACK.parent / "compositions")
     first, second = list(pipeline.styles)[:2]
     with tempfile.TemporaryDirectory() as folder:
         photo = phone_photo(Path(folder) / "phone.jpg")
@@ -75,7 +75,7 @@ def show(session: Session, pipeline: StyleTransferPipeline, style: object, **tur
 
 def in_every_style(photo: Path) -> tuple[str, list[float]]:
     """From a photo that has just come to the small pictures on all cards, of every pack that ships."""
-    studio = Studio(shipped_catalog(SHIPPED_PACK.parent, first=SHIPPED_PACK.name), Limits())
+    studio = Studio(shipped_catalog(), Limits())
     styles = studio.catalog.styles
     for key in styles:  # packs are loaded when first used, before most visitors come
         studio.catalog.pipeline({key: 1.0})

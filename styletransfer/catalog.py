@@ -197,7 +197,9 @@ def folder_entry(folder: Path, taken: Sequence[str] = ()) -> PackEntry:
     return PackEntry(folder.name, lambda: StyleTransferPipeline.from_pretrained(folder), tuple(cards))
 
 
-def shipped_catalog(folder: Path, first: str = "", kept: int = KEPT_PACKS) -> Catalog:
+def shipped_catalog(
+    folder: Path = SHIPPED_PACK.parent, first: str = SHIPPED_PACK.name, kept: int = KEPT_PACKS
+) -> Catalog:
     """The catalog of every pack in a folder of packs, the one named `first` before the others.
 
     A pack that cannot be read is left out with a note.
@@ -222,7 +224,7 @@ def chosen_catalog(environment: Mapping[str, str] = os.environ) -> Catalog:
     """The catalog of the packs that ship, or of the one folder that STYLETRANSFER_PACK names; errors as there."""
     named = environment.get(PACK_VARIABLE)
     if not named:
-        return shipped_catalog(SHIPPED_PACK.parent, first=SHIPPED_PACK.name)
+        return shipped_catalog()
     catalog = Catalog()
     catalog.add(folder_entry(Path(named)))
     return catalog

@@ -136,9 +136,8 @@ def _painter(options: argparse.Namespace) -> tuple["StyleTransferPipeline", str 
 
 def _shipped() -> "Catalog":
     from styletransfer.catalog import shipped_catalog
-    from styletransfer.paths import SHIPPED_PACK
 
-    return shipped_catalog(SHIPPED_PACK.parent, first=SHIPPED_PACK.name)
+    return shipped_catalog()
 
 
 def _titles(pack: str | None) -> dict[str, str]:

@@ -119,6 +119,21 @@ def load_picture(source: Source) -> Picture:
     return Picture(rgb, alpha, tuple(notes))
 
 
+def declared_size(file: BinaryIO) -> tuple[int, int]:
+    """Width and height that an open picture file declares, before anything is decoded; the file is at its start again.
+
+    Raises:
+        InputError: not a picture, or more than `MAX_PIXELS`.
+    """
+    name = "the picture"
+    with _pillow_limit, _decoder_errors(name):
+        size = Image.open(file, formats=("HEIF",) if _is_heif(file, name) else _FORMATS).size
+    file.seek(0)
+    if size[0] * size[1] > MAX_PIXELS:
+        raise _too_large(name)
+    return size
+
+
 def _open_file(path: Path) -> BinaryIO:
     try:
         mode = path.stat().st_mode

@@ -29,9 +29,10 @@ SENTENCES = {
     # The studio, the catalog and the pipeline
     "There is no format {format}: choose from {formats}.": "没有 {format} 这种格式：请从 {formats} 中选择。",
     "{photos} photos are too many: {limit} at once is the limit.": "{photos} 张照片太多了：一次最多 {limit} 张。",
-    "The photo has {pixels} megapixels: {most} is the limit here, make it smaller.": (
-        "照片有 {pixels} 百万像素：这里最多 {most}，请把它缩小。"
+    "The {what} has {pixels} megapixels: {most} is the limit here, make it smaller.": (
+        "{what}有 {pixels} 百万像素：这里最多 {most}，请把它缩小。"
     ),
+    "The share is {share}: give a number of at least 0.": "比重是 {share}：请给不小于 0 的数字。",
     "There is no style {style}: choose from {styles}.": "没有 {style} 这种风格：请从 {styles} 中选择。",
     "{titles} do not mix: choose styles that were trained on from one network.": (
         "{titles}不能混合：请选择从同一个网络训练出来的风格。"

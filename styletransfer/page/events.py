@@ -12,14 +12,13 @@ from PIL import Image
 
 from styletransfer.catalog import Catalog, StyleCard
 from styletransfer.errors import InputError
-from styletransfer.images.files import load_picture
 from styletransfer.page.calls import curl_call, python_call, shell_call
 from styletransfer.page.language import finished, say, told_in_language
 from styletransfer.page.look import card_pictures
 from styletransfer.page.progress import passing, shown_steps, unchanged
 from styletransfer.page.requests import archive_of, drawn_mask, new_folder, save_preview, uploaded
 from styletransfer.page.says import about, reading_text, report, sentence, told
-from styletransfer.page.studio import Studio, Turn
+from styletransfer.page.studio import Studio, Turn, load_limited
 from styletransfer.paths import SHIPPED_PACK
 
 NO_STYLE = ("–", "")
@@ -27,6 +26,7 @@ MANY = 6  # styles, from which on a field to search them is worth its place
 
 File = dict[str, Any]
 KEPT_PHOTOS = 64
+MASK_MEGAPIXELS = 100
 MASK_SIDE = 512  # pixels of the photo to draw on: its edge is softened anyway, and browsers send it at every stroke
 SETTING_NAMES = ("style", "strength", "brush_size", "keep_colors", "second", "second_share", "third", "third_share")
 
@@ -249,7 +249,9 @@ def turn_of(
     mix: dict[str, float] = {}
     shares = (1.0, number(second_share, "share"), number(third_share, "share"))
     for key, share in zip((style, second, third), shares, strict=True):
-        if key and share > 0:
+        if share < 0:
+            raise InputError(f"The share is {share:g}: give a number of at least 0.")
+        if key and share:
             if not isinstance(key, str):
                 raise InputError("A style is given by its name.")
             mix[key] = mix.get(key, 0.0) + share
@@ -257,8 +259,7 @@ def turn_of(
         raise InputError("There is no style yet: choose one first.")
     picture = None
     if mask:
-        with uploaded(mask, "mask").open("rb") as file:
-            picture = load_picture(file).rgb.convert("L")
+        picture = load_limited(uploaded(mask, "mask"), MASK_MEGAPIXELS, "mask").rgb.convert("L")
     return Turn(mix, number(strength, "strength"), number(brush_size, "brush size"), bool(keep_colors), picture)
 
 

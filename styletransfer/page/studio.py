@@ -17,7 +17,7 @@ from PIL import Image
 import styletransfer
 from styletransfer.catalog import Catalog
 from styletransfer.errors import InputError
-from styletransfer.images.files import Picture, load_picture
+from styletransfer.images.files import Picture, declared_size, load_picture
 from styletransfer.models.discriminator import Discriminator
 from styletransfer.packs.folder import load_discriminator
 from styletransfer.page.explain import Reading, departures, doubts, read
@@ -204,16 +204,7 @@ class Studio:
         return session
 
     def _load(self, photo: Path) -> Picture:
-        most = self.limits.max_megapixels
-        try:
-            with Image.open(photo) as opened:
-                pixels = opened.width * opened.height
-        except Exception:  # whatever is wrong with it, load_picture says it in one sentence
-            pixels = 0
-        if pixels > most * 1_000_000:
-            raise InputError(f"The photo has {pixels / 1e6:.0f} megapixels: {most} is the limit here, make it smaller.")
-        with photo.open("rb") as file:  # its path on this machine is nothing for an error to tell
-            return load_picture(file)
+        return load_limited(photo, self.limits.max_megapixels)
 
     def _settings(self, photo: Path, turn: Turn, mix: Mapping[str, float], brush: float) -> dict[str, object]:
         return {
@@ -226,6 +217,22 @@ class Studio:
             "keep_colors": turn.keep_colors,
             "mask": None if turn.mask is None else mask_to_text(turn.mask),
         }
+
+
+def load_limited(file: Path, megapixels: int, what: str = "photo") -> Picture:
+    """The picture of a file that a visitor sent, its size looked at before anything is decoded.
+
+    Raises:
+        InputError: more megapixels than the limit, or whatever `load_picture` refuses.
+    """
+    with file.open("rb") as opened:  # its path on this machine is nothing for an error to tell
+        width, height = declared_size(opened)
+        if width * height > megapixels * 1_000_000:
+            pixels = width * height / 1e6
+            raise InputError(
+                f"The {what} has {pixels:.0f} megapixels: {megapixels} is the limit here, make it smaller."
+            )
+        return load_picture(opened)
 
 
 def zip_files(files: Sequence[Path], target: Path) -> Path:

@@ -102,9 +102,13 @@ def test_a_space_has_what_it_needs_and_no_more(hub, space, client):
     assert repo.private
     assert [commit.title for commit in repo.history()] == ["Deploy the page", "initial commit"]
     paths = repo.paths()
-    assert {"README.md", "app.py", "requirements.txt", "styletransfer/page/app.py", "styles/first/config.json"} <= set(
-        paths
-    )
+    assert {
+        "README.md",
+        "app.py",
+        "requirements.txt",
+        "styletransfer/page/app.py",
+        "styles/starry-night/config.json",
+    } <= set(paths)
     tops = {"README.md", "LICENSE", "app.py", "requirements.txt", "styletransfer", "styles", "examples", "assets"}
     assert {path.split("/")[0] for path in paths} == tops
     assert not [path for path in paths if "__pycache__" in path or "/." in path]

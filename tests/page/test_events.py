@@ -1,11 +1,15 @@
 """The events of the page, without a browser: what is drawn is taken home, and who stops asking stops the work."""
 
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from styletransfer.catalog import Catalog, folder_entry
-from styletransfer.page.events import Events
+from styletransfer.errors import InputError
+from styletransfer.page.events import Events, turn_of
 from styletransfer.page.limits import Limits
 from styletransfer.page.studio import Studio
 from styletransfer.pipeline import StyleTransferPipeline
@@ -77,3 +81,35 @@ def test_of_several_photos_those_that_are_finished_are_handed_out(events, upload
     said, archive, report, state = events.cancelled(several)
     assert "Cancelled: 1 of 2 photos are painted." in said and "✓ one.png" in report
     assert archive.endswith("paintings.zip") and state is None
+
+
+def test_what_is_drawn_over_on_the_page_is_not_the_photo_of_the_session(events, uploads, photo):
+    """The canvas shows a smaller picture; made smaller in place, it was the next visitor's photo, too."""
+    file = Path(uploads(photo, "beach.png")["path"])
+    first = events.studio.screen_photo(file)
+    first.thumbnail((32, 32))
+    first.paste("red")
+    assert events.studio.screen_photo(file).size == photo.size
+    assert np.array_equal(np.asarray(events.studio.screen_photo(file)), np.asarray(photo))
+
+
+@pytest.mark.parametrize("side", [10_100, 14_000, 20_000])
+def test_a_photo_and_a_mask_that_declare_too_many_pixels_are_refused_before_they_are_decoded(
+    events, uploads, photo, side, monkeypatch
+):
+    """A one-bit PNG of 14,000 x 14,000 is 24 KB. From 179 megapixels on Pillow refuses, and that was taken for 0."""
+    huge = uploads(Image.new("1", (side, side)), "huge.png")
+    small = uploads(photo, "small.png")
+    monkeypatch.setattr("styletransfer.page.studio.load_picture", lambda file: pytest.fail("it was decoded"))
+    with pytest.raises(InputError, match="megapixels: 100 is the limit|more than 200 million pixels"):
+        events.studio.screen_photo(Path(huge["path"]))
+    with pytest.raises(InputError, match="megapixels: 100 is the limit|more than 200 million pixels"):
+        turn_of(*SETTINGS, huge)
+    monkeypatch.undo()
+    assert turn_of(*SETTINGS, None).mask is None and small
+
+
+@pytest.mark.parametrize("share", [-0.5, math.inf, math.nan, "much", None])
+def test_a_share_that_is_none_is_refused_and_not_left_out(share):
+    with pytest.raises(InputError, match="share"):
+        turn_of("red", 1, 1, False, "blue", share, "", 0.5)

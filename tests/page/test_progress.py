@@ -14,8 +14,6 @@ from page_kit import PATIENCE, add, set_number, start_app
 from PIL import Image
 from playwright.sync_api import expect
 
-from styletransfer.paths import SHIPPED_PACK
-
 ROOT = Path(__file__).resolve().parents[2]
 LARGE = (3600, 2700)  # the network of the shipped pack takes seconds for it on any processor
 LONG = 300_000  # milliseconds
@@ -30,7 +28,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(folder):
-    yield from start_app(folder, {**os.environ, "STYLETRANSFER_PACK": str(SHIPPED_PACK)})
+    yield from start_app(folder, dict(os.environ))
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from gradio_client import Client, handle_file
 from page_kit import pixels, start_app
 from PIL import Image
 
-from styletransfer.paths import SHIPPED_PACK
-from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.catalog import shipped_catalog
 
 VISITORS, PHOTOS = 10, 5
 MEMORY = 4 << 30  # bytes
@@ -19,7 +18,7 @@ MEMORY = 4 << 30  # bytes
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    yield from start_app(tmp_path_factory.mktemp("app"), {**os.environ, "STYLETRANSFER_PACK": str(SHIPPED_PACK)})
+    yield from start_app(tmp_path_factory.mktemp("app"), dict(os.environ))
 
 
 def own_photo(visitor, number):
@@ -45,7 +44,8 @@ def memory_of_the_app():
 
 @pytest.mark.slow
 def test_ten_visitors_paint_five_photos_each_and_none_gets_anothers(address, tmp_path):
-    styles = list(StyleTransferPipeline.from_pretrained(SHIPPED_PACK).styles)
+    catalog = shipped_catalog()
+    styles = list(catalog.styles)
     painted, failures = {}, []
 
     def visit(visitor):
@@ -69,9 +69,9 @@ def test_ten_visitors_paint_five_photos_each_and_none_gets_anothers(address, tmp
         each.join(900)
     assert failures == []
     assert len(painted) == VISITORS * PHOTOS
-    pipeline = StyleTransferPipeline.from_pretrained(SHIPPED_PACK, device="cpu")
     for (visitor, number, style), file in painted.items():
-        expected = pixels(pipeline(own_photo(visitor, number), style, strength=0.9))
+        pipeline, mix = catalog.pipeline({style: 1.0})
+        expected = pixels(pipeline(own_photo(visitor, number), mix, strength=0.9))
         assert np.abs(pixels(file) - expected).mean() < 1
     assert 100 << 20 < memory_of_the_app() < MEMORY
     print(f"peak memory of the app: {memory_of_the_app() >> 20} MB")
