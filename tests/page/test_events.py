@@ -88,7 +88,7 @@ def test_what_is_drawn_over_on_the_page_is_not_the_photo_of_the_session(events, 
     file = Path(uploads(photo, "beach.png")["path"])
     first = events.studio.screen_photo(file)
     first.thumbnail((32, 32))
-    first.paste("red")
+    first.paste("red", (0, 0, *first.size))
     assert events.studio.screen_photo(file).size == photo.size
     assert np.array_equal(np.asarray(events.studio.screen_photo(file)), np.asarray(photo))
 
