@@ -11,7 +11,7 @@ from styletransfer.packs.contents import PHOTO
 from styletransfer.pipeline import StyleTransferPipeline
 
 GRID_SIDE = 384  # long side of a picture in a grid, pixels
-PACK_SIDE = 768  # and of the sample that a pack shows
+PACK_SIDE = 512  # and of the sample that a pack shows
 
 
 def first_readable(rows: Iterable[Row], count: int) -> list[Image.Image]:

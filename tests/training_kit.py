@@ -59,7 +59,7 @@ TINY = {
     "r1_every": 3,
     "grid_weight": 0.1,
     "identity_weight": 1,
-    "learning_rate": 5e-4,  # faster, rounding errors grow a thousandfold in these few steps
+    "learning_rate": 5e-4,
     "discriminator_learning_rate": 4e-3,
     "warmup_steps": 2,
     "steps": 8,

@@ -112,7 +112,7 @@ def save_pack(
             (copy.deepcopy(generator).half() if half else generator).save_pretrained(partial, safe_serialization=True)
             (partial / SAMPLES).mkdir()
             for style, picture in samples.items():
-                picture.save(partial / SAMPLES / f"{style}.webp", quality=88, method=6)
+                picture.save(partial / SAMPLES / f"{style}.webp", quality=82, method=6)
             for name, told in ((RECIPE, recipe), (RUN, {**versions(), **(run or {})})):
                 (partial / name).write_text(json.dumps(dict(told), indent=2) + "\n", encoding="utf-8")
             shutil.copymode(partial / RECIPE, partial / WEIGHTS)  # safetensors hides what it writes from other users

@@ -32,9 +32,13 @@ STEPS = list(range(1, 9))
 R1_STEPS = [1, 4, 7]
 
 
+# Slow in what grows rounding errors: a faster generator makes a thousandfold of them in these few steps.
+SLOW = {"learning_rate": 2e-5}
+
+
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory):
-    return {**TINY, **draw_pictures(tmp_path_factory.mktemp("pictures")).sources}
+    return {**TINY, **SLOW, **draw_pictures(tmp_path_factory.mktemp("pictures")).sources}
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +68,10 @@ def one_process(launched, settings, tmp_path_factory):
 def assert_close(expected, found, steps=STEPS):
     assert [step for step in steps if step not in found] == []
     for step in steps:
-        assert found[step] == pytest.approx(expected[step], rel=1e-4, abs=1e-7), f"step {step}"
+        line, other = dict(found[step]), dict(expected[step])
+        # A small difference of two large sums, of some hundred gray levels: rounding is that of the sums.
+        assert line.pop("grid") == pytest.approx(other.pop("grid"), abs=1e-5), f"step {step}"
+        assert line == pytest.approx(other, rel=1e-4, abs=1e-7), f"step {step}"
 
 
 def test_launcher_really_starts_two_processes(two_processes, one_process):

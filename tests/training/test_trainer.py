@@ -104,7 +104,7 @@ def test_pack_paints_in_every_style(pipeline, pictures):
 def test_pack_shows_a_sample_of_every_style(pipeline):
     for style in pipeline.styles:
         with Image.open(pipeline.sample(style)) as sample:
-            assert (sample.format, sample.size) == ("WEBP", (768, 614))
+            assert (sample.format, sample.size) == ("WEBP", (512, 410))
 
 
 def test_pack_has_a_card_and_the_recipe_of_its_training(output, whole_run, pictures):
@@ -171,7 +171,18 @@ def test_learning_rate_warms_up_and_decays_as_a_cosine(stopped):
 
 
 def test_every_weighted_loss_is_logged_and_no_other(output):
-    always = {"step", "discriminator", "style", "content", "adversarial", "identity", "grid", "total_variation"}
+    always = {
+        "step",
+        "discriminator",
+        "adversarial",
+        "identity",
+        "style",
+        "deep_style",
+        "calm",
+        "content",
+        "tone",
+        "grid",
+    }
     assert [line.keys() - always for line in loss_lines(output)] == [
         {"learning_rate", "r1_penalty"} if step % 3 == 1 else {"learning_rate"} for step in range(1, 7)
     ]
@@ -196,7 +207,7 @@ def test_training_learns(settings, tmp_path):
 
 def test_settings_file_is_read_and_flags_go_before_it(settings, tmp_path):
     sources = {name: [str(source) for source in settings[name]] for name in ("photos", "style")}
-    layers = {name: [settings[name]] for name in ("style_layers", "content_layers")}
+    layers = {name: [settings[name]] for name in ("style_layers", "deep_style_layers", "content_layers")}
     file = tmp_path / "settings.yaml"
     file.write_text(json.dumps({**settings, **sources, **layers, "steps": 5, "learning_rate": 0}), encoding="utf-8")
     run = tmp_path / "run"
