@@ -273,11 +273,12 @@ def with_grain(photo: Tensor, amount: float, corner: Tensor | None = None) -> Te
     if not amount:
         return photo
     field, (height, width) = _grain().to(photo), photo.shape[-2:]
+    if corner is None and max(height, width) <= GRAIN_SIDE:
+        return torch.add(photo, field[:height, :width], alpha=amount)
     down, across = (torch.arange(side, device=photo.device) for side in (height, width))
-    if corner is None:
-        return photo + amount * field[down % GRAIN_SIDE][:, across % GRAIN_SIDE]
+    corner = torch.zeros(1, 2, dtype=torch.long, device=photo.device) if corner is None else corner
     down, across = ((start[:, None] + run) % GRAIN_SIDE for start, run in zip(corner.T, (down, across), strict=True))
-    return photo + amount * field[down[:, :, None], across[:, None, :]][:, None]
+    return torch.add(photo, field[down[:, :, None], across[:, None, :]][:, None], alpha=amount)
 
 
 @lru_cache(maxsize=1)
