@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fake_hub.server import Hub
     from playwright.sync_api import Browser
 
-pytest.register_assert_rewrite("page_kit", "painting_kit")  # their asserts tell what they compared, too
+pytest.register_assert_rewrite("page_kit", "painting_kit", "training_kit")  # their asserts tell what they compared, too
 
 CHROMIUM_FLAGS = [
     "--headless",

@@ -20,8 +20,8 @@ from training_kit import Command, free_port
 from styletransfer.cli import paint as cli
 from styletransfer.evaluation import distributions
 from styletransfer.evaluation.judge import Judge, Score, WeightFiles
-from styletransfer.evaluation.metrics import LPIPS_CHANNELS
 from styletransfer.evaluation.report import collection_rows, contact_sheet, summary, table
+from styletransfer.models.features import LPIPS_CHANNELS
 from styletransfer.models.generator import Generator
 from styletransfer.packs import folder as packs
 from styletransfer.packs.card import render_card
@@ -38,7 +38,10 @@ def draw(seed: int, width: int = 72, height: int = 60) -> Image.Image:
 
 def save_heads(path: Path) -> None:
     random = torch.Generator().manual_seed(4)
-    heads = {f"lin{i}.model.1.weight": torch.rand(1, c, 1, 1, generator=random) for i, c in enumerate(LPIPS_CHANNELS)}
+    heads = {
+        f"lin{i}.model.1.weight": torch.rand(1, c, 1, 1, generator=random)
+        for i, c in enumerate(LPIPS_CHANNELS.values())
+    }
     torch.save(heads, path)  # as the authors hand theirs out
 
 
@@ -159,10 +162,11 @@ def test_the_table_shows_each_style_with_its_baselines(evaluated: tuple) -> None
             ("painted", row),
         ):
             (line,) = [
-                line for line in printed.splitlines() if line.startswith(f"| {style} | {kind} | {found['content']:.3f}")
+                line for line in printed.splitlines() if line.startswith(f"| {style} | {kind} | {found['flat']:.2f}")
             ]
+            assert f"| {found['content']:.3f}" in line
             assert f"| {found['style']:.3f} [" in line
-            assert line.count("|") == 13
+            assert line.count("|") == 16
     assert "| blue | other paintings | 3 |" in printed and "| red | other paintings" not in printed
 
 
@@ -179,7 +183,7 @@ def test_the_card_of_a_pack_reads_the_numbers(place: Path, evaluated: tuple, tmp
     shutil.copy(place / "one.json", tmp_path / "pack" / "evaluation.json")
     packs.write_card(tmp_path / "pack")
     blue = evaluated[1]["styles"]["blue"]
-    assert f"{blue['content']:.3f} | {blue['style']:.3f}" in (tmp_path / "pack" / "README.md").read_text()
+    assert f"{blue['strokes']:.2f} | {blue['content']:.3f}" in (tmp_path / "pack" / "README.md").read_text()
 
 
 def test_two_processes_give_the_table_of_one(place: Path, evaluated: tuple, launched: Command) -> None:

@@ -10,6 +10,7 @@ from training_kit import (
     ONE_BATCH,
     TINY,
     TWO_PROCESSES,
+    assert_alike,
     assert_same_run,
     checkpoint,
     differences,
@@ -29,8 +30,9 @@ from styletransfer.training.presets import PRESETS
 from styletransfer.training.setup import check_same_networks
 
 # Weights of TINY that a preset sets are left to it; its networks are as small.
-OWN = {name for table in PRESETS.values() for name in table} - {"learning_rate", "schedule"}
+OWN = {name for table in PRESETS.values() for name in table} - {"learning_rate", "schedule", "grid_weight"}
 SMALL = {name: value for name, value in TINY.items() if name not in OWN} | {
+    "learning_rate": 5e-5,  # faster, rounding errors grow a thousandfold in these few steps
     "contrastive_patches": 16,
     "contrastive_channels": 8,
     "pool_size": 4,  # one for each picture of a step: from the second step on old ones come back
@@ -113,7 +115,7 @@ def test_a_preset_on_two_processes_gives_the_losses_of_one_and_resumes_bit_for_b
     finished = [training.wait() for training in ranks(whole, settings)]
     assert [f.code for f in finished] == [0, 0], [f.err for f in finished]
     for step, line in losses(runs(objective)[1]).items():
-        assert losses(whole)[step] == pytest.approx(line, rel=1e-3, abs=1e-6), f"step {step}"
+        assert_alike(losses(whole)[step], line, rel=1e-3, abs=1e-6, what=f"step {step}")
     begin_again(whole, again)
     finished = [training.wait() for training in ranks(again, {**settings, "resume": True})]
     assert [f.code for f in finished] == [0, 0], [f.err for f in finished]
