@@ -36,7 +36,7 @@ def main() -> None:
         page.set_content(f"<style>*{{margin: 0}}</style>{(ASSETS / 'icon.svg').read_text()}")
         page.screenshot(path=ASSETS / "icon.png", omit_background=True)
         browser.close()
-    preview().save(ASSETS / "preview.jpg", quality=84, optimize=True, progressive=True)
+    preview().save(ASSETS / "preview.jpg", quality=72, optimize=True, progressive=True)
 
 
 def preview() -> Image.Image:
