@@ -123,7 +123,7 @@ class StyleTransferPipeline:
         check_settings(picture, strength, brush_size)
         soft = None if mask is None else soft_mask(_opened(mask), picture.size)
         if strength == 0:
-            return picture.compose()
+            return picture.compose().copy()  # the caller goes on with the photo
         painting = yield from self._paint_steps(picture.rgb, style, brush_size)
         finished = finish(picture.rgb, painting, strength=strength, keep_colors=keep_colors, mask=soft)
         return Picture(finished, picture.alpha).compose()

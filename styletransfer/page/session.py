@@ -35,13 +35,19 @@ class Session:
         picture = photo if isinstance(photo, Picture) else load_picture(photo)
         self.notes = (*picture.notes, *advise(picture.rgb))
         self.full_size = picture.size
-        self.picture = _at_screen_size(picture, side)
+        self._picture = _at_screen_size(picture, side)
         self._lock = threading.Lock()
         self._paintings: WeakKeyDictionary[StyleTransferPipeline, OrderedDict[object, Image.Image]] = (
             WeakKeyDictionary()
         )
         self._ahead: WeakKeyDictionary[StyleTransferPipeline, dict[str, Image.Image]] = WeakKeyDictionary()
         self._masks: OrderedDict[bytes, Image.Image] = OrderedDict()
+
+    @property
+    def picture(self) -> Picture:
+        """The photo at screen size; a copy, which may be drawn on, as all others go on with the session's own."""
+        alpha = self._picture.alpha and self._picture.alpha.copy()
+        return Picture(self._picture.rgb.copy(), alpha, self._picture.notes)
 
     def render(
         self,
@@ -53,22 +59,26 @@ class Session:
         keep_colors: bool = False,
         mask: Image.Image | None = None,
     ) -> Image.Image:
-        """What the pipeline makes of the photo at screen size, bit for bit; arguments and errors are its own."""
-        check_settings(self.picture, strength, brush_size)
+        """What the pipeline makes of the photo at screen size, bit for bit; arguments and errors are its own.
+
+        Returns:
+            A picture of the caller's own, whatever of it is kept here.
+        """
+        check_settings(self._picture, strength, brush_size)
         with self._lock:
             soft = None if mask is None else self._soft(mask)
             if strength == 0:
                 return self.picture.compose()
             painting = self._painting(pipeline, style, brush_size)
-        finished = finish(self.picture.rgb, painting, strength=strength, keep_colors=keep_colors, mask=soft)
-        return Picture(finished, self.picture.alpha).compose()
+        finished = finish(self._picture.rgb, painting, strength=strength, keep_colors=keep_colors, mask=soft)
+        return Picture(finished, self._picture.alpha).compose().copy()  # at full strength it is the painting kept
 
     def paint_ahead(self, pipeline: StyleTransferPipeline, style: str) -> None:
         """Make the painting in one style and keep it for as long as the pipeline is there."""
         with self._lock:
             made = self._ahead.setdefault(pipeline, {})
             if style not in made:
-                made[style] = pipeline.paint(self.picture.rgb, style)
+                made[style] = pipeline.paint(self._picture.rgb, style)
 
     def _painting(
         self, pipeline: StyleTransferPipeline, style: str | Mapping[str, float], brush_size: float
@@ -79,14 +89,14 @@ class Session:
             return ahead
         made = self._paintings.setdefault(pipeline, OrderedDict())
         if (mix, brush_size) not in made:
-            made[mix, brush_size] = pipeline.paint(self.picture.rgb, style, brush_size=brush_size)
+            made[mix, brush_size] = pipeline.paint(self._picture.rgb, style, brush_size=brush_size)
         return _used(made, (mix, brush_size), KEPT_PAINTINGS)
 
     def _soft(self, mask: Image.Image) -> Image.Image:
         gray = mask.convert("L")
         key = gray.size[0].to_bytes(4, "big") + gray.tobytes()
         if key not in self._masks:
-            self._masks[key] = soft_mask(gray, self.picture.size)
+            self._masks[key] = soft_mask(gray, self._picture.size)
         return _used(self._masks, key, KEPT_MASKS)
 
 

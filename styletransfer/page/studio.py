@@ -162,13 +162,13 @@ class Studio:
         return Explained(reading, departures(before, after), doubted)
 
     def screen_photo(self, photo: Path) -> Image.Image:
-        """The photo itself at screen size; a copy, since the session goes on with its own."""
-        return self._session(photo).picture.compose().copy()
+        """The photo itself at screen size, for the caller to draw on."""
+        return self._session(photo).picture.compose()
 
     def in_every_style(self, photo: Path) -> Steps[dict[str, Image.Image]]:
         """Style key -> a small painting, for every style of the packs that are on this machine; in steps."""
         session = self._session(photo)
-        small = session.picture.rgb.copy()
+        small = session.picture.rgb
         small.thumbnail((SMALL_SIDE, SMALL_SIDE), Image.Resampling.LANCZOS)
         previews, keys = {}, self.catalog.at_hand()
         for key in keys:

@@ -83,14 +83,20 @@ def test_of_several_photos_those_that_are_finished_are_handed_out(events, upload
     assert archive.endswith("paintings.zip") and state is None
 
 
-def test_what_is_drawn_over_on_the_page_is_not_the_photo_of_the_session(events, uploads, photo):
+def test_a_mask_may_be_drawn_and_given_up_and_the_photo_stays_whole(events, uploads, photo):
     """The canvas shows a smaller picture; made smaller in place, it was the next visitor's photo, too."""
-    file = Path(uploads(photo, "beach.png")["path"])
-    first = events.studio.screen_photo(file)
-    first.thumbnail((32, 32))
-    first.paste("red", (0, 0, *first.size))
-    assert events.studio.screen_photo(file).size == photo.size
-    assert np.array_equal(np.asarray(events.studio.screen_photo(file)), np.asarray(photo))
+    given = uploads(photo.resize((700, 600)), "beach.png")
+    file, turn = Path(given["path"]), turn_of(*SETTINGS)
+    first = events.studio.show(file, turn)
+    before, after = np.asarray(first.before), np.asarray(first.after)
+    for wanted in (True, False, True):
+        events.canvas(wanted, given)
+    for spoil in (lambda: events.studio.screen_photo(file), lambda: events.studio.show(file, turn).before):
+        spoil().thumbnail((32, 32))
+    events.studio.show(file, turn).after.paste("red", (0, 0, 50, 50))
+    shown = events.studio.show(file, turn)
+    assert np.array_equal(np.asarray(shown.before), before) and np.array_equal(np.asarray(shown.after), after)
+    assert events.studio.explain(file, turn).departs.size == (700, 600)
 
 
 @pytest.mark.parametrize("side", [10_100, 14_000, 20_000])

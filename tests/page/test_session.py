@@ -94,3 +94,36 @@ def test_faults_are_told_as_the_pipeline_tells_them(painter, photo):
     assert "brush" in refusal(session.render, painter, "wave", brush_size=100)
     assert "'monet'" in refusal(session.render, painter, "monet")
     assert "15x40" in refusal(Session(Image.new("RGB", (15, 40))).render, painter, "wave")
+
+
+def test_what_a_session_hands_out_may_be_spoiled_without_harm(painter, photo):
+    """Whoever drew on it, or made it smaller in place, changed the photo and the painting of all who came later."""
+    photo.putalpha(Image.linear_gradient("L").resize(photo.size))
+    for given in (photo.convert("RGB"), photo):
+        session, expected = Session(given), [painter(given, "wave", **turn) for turn in TURNS]
+        session.paint_ahead(painter, "night")
+        ahead = painter(given, "night")
+        runs = painter.runs
+        for _ in range(2):
+            pictures = [session.render(painter, "wave", **turn) for turn in TURNS]
+            assert all(farthest(*pair) == 0 for pair in zip(pictures, expected, strict=True))
+            assert farthest(pictures[2], session.picture.compose()) == 0  # at strength 0 it is the photo
+            painted_ahead = session.render(painter, "night")
+            assert farthest(painted_ahead, ahead) == 0
+            for picture in (
+                *pictures,
+                painted_ahead,
+                session.picture.rgb,
+                session.picture.alpha,
+                session.picture.compose(),
+            ):
+                if picture:
+                    picture.paste(0, (0, 0, *picture.size))
+                    picture.thumbnail((20, 20))
+        assert painter.runs == runs + 2  # two brushes, painted once each
+
+
+def test_at_strength_0_the_caller_gets_a_picture_of_its_own(painter, photo):
+    given = load_picture(photo)
+    painter(given, "wave", strength=0).thumbnail((20, 20))
+    assert given.rgb.size == photo.size
