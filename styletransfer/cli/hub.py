@@ -8,7 +8,7 @@ from pathlib import Path
 from styletransfer.hub import packs as hub
 from styletransfer.hub import spaces
 from styletransfer.training.checkpoints import is_checkpoint
-from styletransfer.training.hub_checkpoints import push_checkpoint
+from styletransfer.training.publishing import push_checkpoint
 
 COMMANDS = ("push", "pull", "search", "deploy-space")
 

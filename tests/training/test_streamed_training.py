@@ -145,7 +145,7 @@ def test_checkpoint_of_one_process_goes_on_with_a_new_pass_on_two(whole, tmp_pat
     output = tmp_path / "run"
     shutil.copytree(checkpoint(whole[0], 4), checkpoint(output, 4))
     said, _ = all_trained(ranks(output, {**TWO, "resume": True}))
-    assert "was written by 1 processes: the streams begin a new pass" in said
+    assert "was written by 1 processes: the streams start again from their beginning" in said
     for rank in (0, 1):
         assert all(stream["turn"] >= 4 for stream in positions(output, 6, rank))
 
@@ -155,7 +155,7 @@ def test_checkpoint_of_other_sources_goes_on_with_a_new_pass(whole, tmp_path):
     shutil.copytree(checkpoint(whole[0], 4), checkpoint(output, 4))
     finished = train(output, {**STREAMED, "photos": [f"{MONET}:test:imageB"], "resume": True})
     assert finished.code == 0, finished.err
-    assert "was written with other photos: the streams begin a new pass" in finished.out
+    assert "was written with other photos: the streams start again from their beginning" in finished.out
 
 
 # ---------------------------------------------------------------- Monet
