@@ -71,9 +71,11 @@ def load_source(source: str, streaming: bool = False) -> Source:
         load_picture(path)
         return _from_files([path])
     hub_id = parse_hub_id(source)
+    if hub_id is None and "::" in source:
+        raise InputError(f'"{source}" has nothing between two colons: write org/name:split:column, each of them named.')
     if hub_id is None:
         raise InputError(
-            f'"{source}" is neither a folder nor a picture file, nor a dataset on the Hub (org/name:split:column)'
+            f'"{source}" is neither a folder nor a picture file, nor a dataset on the Hub (org/name:split:column).'
         )
     if os.path.isdir(hub_id.repo):
         rest = source[len(hub_id.repo) :]

@@ -21,8 +21,13 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def told_plainly(what: str) -> Iterator[None]:
-    """Turn whatever the Hub's client raises inside into an InputError; `what` names the repository."""
+def told_plainly(what: str, *, cached: bool = False) -> Iterator[None]:
+    """Turn whatever the Hub's client raises inside into an InputError.
+
+    Args:
+        what: names the repository.
+        cached: without a network, a copy in the cache would have served.
+    """
     try:
         yield
     except InputError:
@@ -31,7 +36,7 @@ def told_plainly(what: str) -> Iterator[None]:
         kinds = OSError | ValueError | TypeError | KeyError
         if not (isinstance(_root(error), kinds) or _is_transport_error(_root(error))):
             raise
-        raise InputError(sentence(error, what)) from error
+        raise InputError(sentence(error, what, cached=cached)) from error
 
 
 def is_passing(error: BaseException) -> bool:
@@ -76,13 +81,13 @@ def _wait_asked_for(error: BaseException) -> float | None:
     return min(float(text), MAX_WAIT) if text.isascii() and text.isdigit() else None
 
 
-def sentence(error: BaseException, what: str) -> str:
-    """What is wrong, and what would be right."""
+def sentence(error: BaseException, what: str, *, cached: bool = False) -> str:
+    """What is wrong, and what to do about it; the arguments are those of `told_plainly`."""
     from huggingface_hub import errors
 
     error = _root(error)
     kinds = (  # the first that fits: gated is a kind of not found
-        (errors.OfflineModeIsEnabled, f"{what} is not in the cache and HF_HUB_OFFLINE is set: fetch it once without."),
+        (errors.OfflineModeIsEnabled, _offline_sentence(what, cached)),
         (errors.GatedRepoError, f"{what} is gated: ask for access on its page on the Hub, then {LOG_IN}."),
         (errors.RepositoryNotFoundError, f"The Hub has no {what}, or it is private: check the name, or {LOG_IN}."),
         (errors.RevisionNotFoundError, f"The Hub has no {what}: its repository has no such revision."),
@@ -105,6 +110,12 @@ def sentence(error: BaseException, what: str) -> str:
     if isinstance(error, OSError):
         return f"{what} did not arrive whole: try again."
     return f"What the Hub says about {what} cannot be read ({type(error).__name__}): try again later."
+
+
+def _offline_sentence(what: str, cached: bool) -> str:
+    if cached:
+        return f"{what} is not in the cache and HF_HUB_OFFLINE is set: fetch it once without."
+    return f"HF_HUB_OFFLINE is set, so that the Hub cannot be reached for {what}: unset it and try again."
 
 
 def _status_sentence(status: int, what: str, said: str | None) -> str:

@@ -20,6 +20,7 @@ from styletransfer.hub.repos import (
     check_repo_id,
     commit_files,
     fetch_pack,
+    is_content_of,
     make_repo,
     named_pack,
     parse_repo,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 PAGE = 100  # packs, the newest, that one list is read to
 
-_VERSION = re.compile(r"v(\d+)")
+_VERSION = re.compile(r"v(\d+)(-step-\d+-of-\d+)?")
 _log = logging.getLogger(__name__)
 
 
@@ -55,11 +56,12 @@ def push_pack(
     private: bool = False,
     revision: str = DEFAULT_REVISION,
     tag: str | None = None,
+    note: str = "",
     token: str | None = None,
 ) -> str:
-    """Upload a pack as one commit and tag it; the folder stays as it is.
+    """Upload a pack as one commit and tag it; the folder is not changed.
 
-    Whatever may pass (no connection, 429, 5xx) is tried again, a bounded number of times. Pushing the same pack
+    Failures that may pass (no connection, 429, 5xx) are tried again, a bounded number of times. Pushing the same pack
     twice makes no second commit.
 
     Args:
@@ -68,13 +70,15 @@ def push_pack(
         private: of a repository that is made here.
         revision: branch, made if it is missing.
         tag: its version; the next of v1, v2, ... when None.
+        note: for the commit's title and the numbered tag, "step 4 of 20" of a pack whose training has not ended.
         token: of a user who may write there; the one logged in when None.
 
     Returns:
         The commit's address.
 
     Raises:
-        InputError: the folder is no sound pack, or the Hub refuses or does not answer. Whatever was there remains.
+        InputError: the folder is no sound pack, the tag exists, or the Hub refuses or does not answer. What was in the
+            repository stays as it was.
     """
     from huggingface_hub import HfApi
 
@@ -83,8 +87,11 @@ def push_pack(
     api = HfApi(token=token)
     with told_plainly(f"repository {repo_id}"):
         make_repo(api, repo_id, private=private, branch=revision)
-        commit = patiently(lambda: _commit(api, repo_id, revision, files))
-        patiently(lambda: _tag(api, repo_id, commit.oid, tag))
+        if tag is not None:
+            patiently(lambda: _check_tag(api, repo_id, revision, files, tag))
+        message = f"Push style pack, {note}" if note else "Push style pack"
+        commit = patiently(lambda: _commit(api, repo_id, revision, files, message))
+        patiently(lambda: _tag(api, repo_id, commit.oid, tag, note))
     return commit.commit_url
 
 
@@ -148,10 +155,11 @@ def search_packs(
             with told_plainly(what):
                 found += ask()
         except InputError as error:
-            _log.warning("%s", error)
             failures.append(error)
     if failures and len(failures) == len(questions):
         raise failures[0]
+    for error in failures:
+        _log.warning("%s", error)
     packs = {pack.repo_id: pack for pack in map(_read_info, found) if pack}
     return sorted(packs.values(), key=_age, reverse=True)
 
@@ -180,23 +188,35 @@ def _pack_files(folder: Path) -> Iterator[tuple[str, Path]]:
             yield name, path
 
 
-def _commit(api: "HfApi", repo_id: str, revision: str, files: dict[str, bytes]) -> "CommitInfo":
+def _check_tag(api: "HfApi", repo_id: str, revision: str, files: dict[str, bytes], tag: str) -> None:
+    """Refuse a tag that exists, before anything is committed; the very pack that it is on may be pushed again."""
+    tags = {reference.name: reference.target_commit for reference in api.list_repo_refs(repo_id).tags}
+    if tag not in tags:
+        return
+    head = api.model_info(repo_id, revision=revision, files_metadata=True)
+    there = {file.rfilename: file for file in head.siblings or [] if max_bytes(file.rfilename)}
+    same = there.keys() == files.keys() and all(is_content_of(there[name], files[name]) for name in files)
+    if tags[tag] != head.sha or not same:
+        raise InputError(f"{repo_id} has a tag {tag} already: nothing was pushed. Choose a new tag.")
+
+
+def _commit(api: "HfApi", repo_id: str, revision: str, files: dict[str, bytes], message: str) -> "CommitInfo":
     from huggingface_hub import constants
 
     # Read anew at each attempt: the last one may have gone through, only its answer may have been lost.
     head = api.model_info(repo_id, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     stale = [f.rfilename for f in head.siblings or [] if max_bytes(f.rfilename) and f.rfilename not in files]
-    return commit_files(api, repo_id, files, stale, message="Push style pack", parent=head.sha, revision=revision)
+    return commit_files(api, repo_id, files, stale, message=message, parent=head.sha, revision=revision)
 
 
-def _tag(api: "HfApi", repo_id: str, commit: str, tag: str | None) -> None:
+def _tag(api: "HfApi", repo_id: str, commit: str, tag: str | None, note: str) -> None:
     tags = {reference.name: reference.target_commit for reference in api.list_repo_refs(repo_id).tags}
     if tag is None:
         numbers = {int(match[1]): sha for name, sha in tags.items() if (match := _VERSION.fullmatch(name))}
         if commit in numbers.values():
             return
-        tag = f"v{max(numbers, default=0) + 1}"
-    if tags.get(tag, commit) != commit:
+        tag = "-".join([f"v{max(numbers, default=0) + 1}", *note.split()])
+    if tags.get(tag, commit) != commit:  # somebody else has just made it
         raise InputError(f"The pack was pushed, but {repo_id} has a tag {tag} on another commit: choose a new one.")
     if tag not in tags:
         api.create_tag(repo_id, tag=tag, revision=commit)

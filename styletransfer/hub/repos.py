@@ -92,7 +92,7 @@ def fetch_pack(repo: Repo, *, token: str | None = None) -> Path:
     """
     from huggingface_hub import constants
 
-    with told_plainly(f"pack {repo}"):
+    with told_plainly(f"pack {repo}", cached=True):
         cached = _cached(repo)
         if cached and (repo.is_pinned or constants.HF_HUB_OFFLINE):
             return cached
@@ -224,9 +224,11 @@ def _size(file: "RepoSibling") -> int:
 
 def is_as_uploaded(path: Path, file: "RepoSibling") -> bool:
     """Whether the file is the one its repository names: large files go by SHA-256, small ones by git's own hash."""
-    if path.stat().st_size != _size(file):
-        return False
-    content = path.read_bytes()
+    return path.stat().st_size == _size(file) and is_content_of(file, path.read_bytes())
+
+
+def is_content_of(file: "RepoSibling", content: bytes) -> bool:
+    """Whether a file in a repository has this content, by its hash."""
     if file.lfs:
         return hashlib.sha256(content).hexdigest() == file.lfs.sha256
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == file.blob_id

@@ -1,7 +1,9 @@
 """The batches of a run, from any step on: from sources that are here by number, from streamed ones by position."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import datasets
@@ -28,6 +30,20 @@ from styletransfer.data.sources import Source
 from styletransfer.data.streaming import PATIENCE, PatientRows, Position, Stream
 from styletransfer.errors import InputError, StreamError
 from styletransfer.training.config import TrainingConfig
+
+
+def with_steps(config: TrainingConfig, photos: Sequence[Source], processes: int) -> TrainingConfig:
+    """The config with the steps that its epochs take: passes through all photos.
+
+    Raises:
+        InputError: the photos are streamed, so that their number is not known.
+    """
+    if not config.epochs:
+        return config
+    if any(isinstance(source, datasets.IterableDataset) for source in photos):
+        raise InputError("--epochs needs the number of photos, which is not known with --streaming: give --steps.")
+    per_step = config.batch_size * config.gradient_accumulation_steps * processes
+    return replace(config, steps=math.ceil(config.epochs * sum(map(len, photos)) / per_step))
 
 
 class Batches:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # a command that only asks what a folder holds need not load 
 
     from styletransfer.training.config import TrainingConfig
 
+BRANCH = "checkpoints"  # of a repository on the Hub: it holds the newest checkpoint of a run
+CHECKPOINTS = "checkpoints"  # in the output folder of a run
 PREFIX = "step-"
 PROGRESS = "progress.json"  # written last
 POSITION = "stream-{rank}.json"
@@ -33,7 +35,7 @@ CONTRASTIVE_SHAPES = ("contrastive_layers", "contrastive_channels")
 
 def checkpoint_folder(config: "TrainingConfig") -> Path:
     """Folder of a run's checkpoints."""
-    return Path(config.output_dir, "checkpoints")
+    return Path(config.output_dir, CHECKPOINTS)
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -134,19 +136,39 @@ def read_position(path: Path, accelerator: "Accelerator", config: Mapping[str, A
 
 
 def find_checkpoint(config: "TrainingConfig", folder: Path) -> Path | None:
-    """The checkpoint to continue from.
+    """The checkpoint to continue from; None for a run that starts anew.
 
     Raises:
         InputError: --resume without a checkpoint, or a folder with checkpoints without --resume.
     """
     found = list_checkpoints(folder)
+    if isinstance(config.resume, str):
+        return _named_checkpoint(Path(config.resume), found)
     if config.resume and not found:
+        hub = config.hub_checkpoint
+        places = f", nor on the branch {BRANCH} of {config.push_to_hub} on the Hub" if hub else ""
+        check = "--output-dir and --push-to-hub" if hub else "--output-dir"
         raise InputError(
-            f"There is no checkpoint in {folder} to resume: check --output-dir, or start without --resume."
+            f"There is no checkpoint to resume in {folder}{places}: check {check}, or start without --resume."
         )
     if found and not config.resume:
         raise InputError(f"{folder} holds checkpoints of an earlier run: add --resume, or choose another --output-dir.")
     return found[-1] if found else None
+
+
+def _named_checkpoint(source: Path, here: Sequence[Path]) -> Path:
+    """The checkpoint of `--resume FOLDER`: the folder itself, or the newest of a run's folder."""
+    found = [source] if is_checkpoint(source) else list_checkpoints(source) or list_checkpoints(source / CHECKPOINTS)
+    if not found:
+        raise InputError(
+            f"--resume {source} holds no checkpoint: give a folder called {PREFIX}00001000, or a run's --output-dir."
+        )
+    if here and here[-1].name > found[-1].name:
+        raise InputError(
+            f"{here[-1]} is newer than {found[-1].name}, from which --resume starts: choose another --output-dir, "
+            "or delete the newer checkpoints."
+        )
+    return found[-1]
 
 
 def check_same_networks(saved: Mapping[str, Any], config: Mapping[str, Any], path: Path) -> None:

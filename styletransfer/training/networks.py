@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from styletransfer.errors import InputError
 from styletransfer.models.discriminator import DISCRIMINATOR_BOUNDS, UNDECIDED, Discriminator
@@ -67,7 +69,18 @@ def build_networks(config: TrainingConfig) -> Networks:
     if config.cycle_weight:
         networks.photo_generator = Generator(styles=config.style_titles, **sizes)
         networks.photo_discriminator = Discriminator(1, **judge, spectral_norm=config.spectral_norm)
+    for generator in filter(None, (networks.generator, networks.photo_generator)):
+        if config.gradient_checkpointing:
+            checkpoint_blocks(generator)
+        if config.compile:
+            generator.compile()
     return networks.map(lambda network: network.to(memory_format=torch.channels_last))
+
+
+def checkpoint_blocks(generator: Generator) -> None:
+    """Have the layers of the residual blocks keep their inputs only, and run again in the backward pass (Chen 2016)."""
+    for layer in generator.body:
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
 
 # ---- starting from trained ones --------------------------------------------------------------------------------------

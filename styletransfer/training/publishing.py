@@ -6,6 +6,7 @@ import shlex
 import shutil
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from styletransfer.folders import written_whole
 from styletransfer.hub.errors import patiently, told_plainly
 from styletransfer.hub.packs import push_pack
 from styletransfer.hub.repos import commit_files, is_as_uploaded, make_repo
-from styletransfer.training.checkpoints import checkpoint_path, list_checkpoints
+from styletransfer.training.checkpoints import BRANCH, checkpoint_path, list_checkpoints
 
 if TYPE_CHECKING:  # the command that pushes a checkpoint need not load them
     from accelerate import Accelerator
@@ -27,7 +28,6 @@ if TYPE_CHECKING:  # the command that pushes a checkpoint need not load them
 
 FOLDER = ".pushing"  # inside the run's folder: copies that wait for the Hub
 
-BRANCH = "checkpoints"  # of the repository: the newest checkpoint, so that another machine can go on from it
 _FILE = re.compile(r"step-(\d{8})/[A-Za-z0-9_-][A-Za-z0-9_.-]*")  # what Accelerate writes: no folders inside
 
 Push = Callable[..., object]  # (folder, repo_id, *, private)
@@ -60,9 +60,9 @@ class Publisher:
         self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
         self._thread.start()
 
-    def offer_pack(self, folder: Path) -> None:
-        """Push the pack as it is now."""
-        self._offer("pack", folder, push_pack)
+    def offer_pack(self, folder: Path, note: str = "") -> None:
+        """Push the pack as it is now; commit and tag of an unfinished one have the note "step 4 of 20"."""
+        self._offer("pack", folder, partial(push_pack, note=note))
 
     def offer_checkpoint(self, folder: Path) -> None:
         """Push the checkpoint."""
@@ -153,7 +153,7 @@ def fetch_checkpoint(config: "TrainingConfig", accelerator: "Accelerator", folde
     Raises:
         InputError: in the process that asks, when the Hub does not give it and there is none here to go on from.
     """
-    if not (config.resume and config.hub_checkpoint):
+    if not (config.resume is True and config.hub_checkpoint):
         return
     if accelerator.is_local_main_process:  # one download on each machine
         try:

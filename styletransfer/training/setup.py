@@ -1,8 +1,12 @@
-"""Before the first step: the accelerator of a run, and the checks of what the run was given."""
+"""Before the first step: the accelerator of a run, the checks of its settings, and the summary of what begins."""
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
 
+import datasets
 import torch
 from accelerate import Accelerator
 from accelerate.utils import (
@@ -11,12 +15,16 @@ from accelerate.utils import (
     is_trackio_available,
     is_wandb_available,
 )
+from torch import nn
 
-from styletransfer.data.sources import hub_dataset
+from styletransfer.data.sources import Source, hub_dataset
 from styletransfer.errors import InputError
 from styletransfer.hub.repos import check_repo_id
+from styletransfer.models.features import DownloadError
 from styletransfer.packs.contents import MAX_TITLE, is_style_name, is_title
 from styletransfer.training.config import TrainingConfig, pairs
+from styletransfer.training.networks import Networks
+from styletransfer.training.presets import PRESETS
 
 
 def build_accelerator(config: TrainingConfig) -> Accelerator:
@@ -25,6 +33,8 @@ def build_accelerator(config: TrainingConfig) -> Accelerator:
     mixed = {"fp32": "no"}.get(config.mixed_precision, config.mixed_precision)
     if mixed == "fp16" and (config.cpu or not torch.cuda.is_available()):
         raise InputError("--mixed-precision fp16 needs a GPU: use bf16 or fp32 on the CPU.")
+    if config.tf32:
+        _allow_tf32(config.cpu)
     return Accelerator(
         cpu=config.cpu,
         mixed_precision=mixed,
@@ -33,6 +43,13 @@ def build_accelerator(config: TrainingConfig) -> Accelerator:
         project_dir=config.output_dir,
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
+
+
+def _allow_tf32(cpu: bool) -> None:
+    if cpu or not torch.cuda.is_available():
+        raise InputError("--tf32 needs an NVIDIA GPU: leave it out on other devices.")
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.allow_tf32 = True
 
 
 def _tracker(name: str) -> str | None:
@@ -86,3 +103,68 @@ def check_names(config: TrainingConfig) -> None:
                 raise InputError(f"{flag} names {name!r}, which is no --style: check the name.")
             if flag == "--title" and not is_title(text):
                 raise InputError(f"The --title of {name!r} must be one line of at most {MAX_TITLE} characters.")
+
+
+@contextmanager
+def weights_from_files() -> Iterator[None]:
+    """Where pretrained weights cannot be downloaded, say with which flags a run does without.
+
+    Raises:
+        InputError: in place of a DownloadError.
+    """
+    try:
+        yield
+    except DownloadError as error:
+        unneeded = ("style_loss_weight", "content_loss_weight")
+        without = [name for name, table in PRESETS.items() if all(table.get(weight) == 0 for weight in unneeded)]
+        raise InputError(
+            f"The weights of {error.network} cannot be downloaded ({error.reason}): give safetensors files with "
+            "--style-network-weights FILE and --content-network-weights FILE, or take an objective that needs none: "
+            f"--objective {', '.join(without)}."
+        ) from error
+
+
+# ---- what begins -----------------------------------------------------------------------------------------------------
+
+
+def start_summary(
+    config: TrainingConfig,
+    accelerator: Accelerator,
+    networks: Networks,
+    sources: Mapping[str, Source],  # name for people -> pictures
+    step: int,  # that the run continues from
+) -> list[str]:
+    """What is about to begin, a line for each thing that may have been meant otherwise."""
+    processes, passes = accelerator.num_processes, config.gradient_accumulation_steps
+    parts = (f"{processes} process{'es' * (processes > 1)}", f"{config.batch_size} pictures", f"{passes} passes")
+    weights = {field.name: getattr(config, field.name) for field in fields(config) if field.name.endswith("_weight")}
+    shown = ", ".join(f"{name.removesuffix('_weight')} {value:g}" for name, value in weights.items() if value)
+    pushes = f", and to {config.push_to_hub} on the Hub" if config.push_to_hub else ""
+    return [
+        f"steps: {config.steps}" + (f", continuing from step {step}" if step else ""),
+        f"processes: {processes}, each on {accelerator.device}, in {config.mixed_precision}",
+        f"batch: {config.batch_size * processes * passes} pictures per step ({' x '.join(parts[: 2 + (passes > 1)])})",
+        *(f"{name}: {_pictures(source)}" for name, source in sources.items()),
+        f"generator: {_size(networks.players)} parameters; discriminator: {_size(networks.judges)}",
+        f"objective: {config.objective} with weights {shown}",
+        f"output: {config.output_dir}{pushes}",
+    ]
+
+
+def _pictures(source: Source) -> str:
+    return "streamed from the Hub" if isinstance(source, datasets.IterableDataset) else f"{len(source):,} pictures"
+
+
+def _size(networks: Sequence[nn.Module]) -> str:
+    return f"{sum(parameter.numel() for network in networks for parameter in network.parameters()):,}"
+
+
+def lone_process(accelerator: Accelerator) -> str | None:
+    """A warning where `accelerate launch` was asked for several processes and started one, as it does with --cpu."""
+    launched = "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_PORT" in os.environ
+    if not launched or "WORLD_SIZE" in os.environ or accelerator.num_processes > 1:
+        return None
+    return (
+        "accelerate launch was asked for several processes and started one. On the CPU it starts several with "
+        "--multi_gpu in place of its --cpu: accelerate launch --multi_gpu --num_processes 2 train_accelerate.py --cpu."
+    )

@@ -22,9 +22,10 @@ from styletransfer.data.sources import Source, load_source
 from styletransfer.errors import InputError, TrainingError
 from styletransfer.hub.repos import resolve_pack
 from styletransfer.models.generator import Generator
+from styletransfer.packs.contents import PROGRESS
 from styletransfer.packs.folder import load_discriminator, load_pack
 from styletransfer.packs.provenance import run_facts
-from styletransfer.training.batches import Batches, rows_of
+from styletransfer.training.batches import Batches, rows_of, with_steps
 from styletransfer.training.checkpoints import (
     check_same_networks,
     checkpoint_folder,
@@ -40,7 +41,15 @@ from styletransfer.training.networks import Networks, build_networks, initialize
 from styletransfer.training.objective import Objective
 from styletransfer.training.picture_pool import Pools
 from styletransfer.training.publishing import Publisher, fetch_checkpoint, open_publisher
-from styletransfer.training.setup import build_accelerator, check_names, hub_datasets, required
+from styletransfer.training.setup import (
+    build_accelerator,
+    check_names,
+    hub_datasets,
+    lone_process,
+    required,
+    start_summary,
+    weights_from_files,
+)
 from styletransfer.training.watch import Clock, LossLog, Watch, pick_sample_photos
 
 PATIENCE = 3  # updates in a row that may be left out
@@ -56,16 +65,19 @@ class Trainer:
     """
 
     def __init__(self, config: TrainingConfig) -> None:
-        self.config = config
         self.output = Path(config.output_dir)
+        self.config = config
         self.accelerator = build_accelerator(config)
         required(config.photos, "--photos SOURCE")
         check_names(config)
         self.photos = [self._source(source) for source in config.photos]
         self.paintings = {name: self._source(source) for name, source in config.style_sources.items()}
+        self.config = config = with_steps(config, self.photos, self.accelerator.num_processes)
         fetch_checkpoint(config, self.accelerator, self.checkpoints)
         self.resume_from = find_checkpoint(config, self.checkpoints)
         self.publisher: Publisher | None = None
+        self.log: LossLog | None = None
+        self.unpushed: list[str] = []  # a sentence for each thing that could not be pushed to the Hub
         self.step = self.saved = 0
         self.clock = Clock()
         self.skipped: set[str] = set()  # files that cannot be used, met so far by this process
@@ -75,7 +87,8 @@ class Trainer:
         self._build_networks()
         self.game = Game(config, self.networks, self.bare, self._pools())
         device = self.accelerator.device
-        self.objective = Objective(config, self._some_paintings, device)
+        with weights_from_files():
+            self.objective = Objective(config, self._some_paintings, device)
         self.watch = Watch(config, self.sample_photos, self._some_paintings, self.objective, device)
         self.accelerator.register_save_state_pre_hook(lambda models, weights, folder: self._save_state(Path(folder)))
         self.accelerator.register_load_state_pre_hook(lambda models, folder: self._load_state(Path(folder)))
@@ -115,7 +128,8 @@ class Trainer:
         """Train to the last step; returns the folder of the pack."""
         config = self.config
         self.publisher = open_publisher(config, self.accelerator)
-        log = LossLog(self.accelerator, self.output, config_to_dict(config), first_step=self.step)
+        self.log = LossLog(self.accelerator, self.output, config_to_dict(config), self.step, self.resume_from)
+        self._report_start()
         sums: dict[str, Tensor] = {}
         with self._progress_bar() as bar:
             for batch in self.batches.after(self.step):
@@ -127,11 +141,7 @@ class Trainer:
                 if self.accelerator.sync_gradients:
                     self.step += 1
                     bar.update()
-                    if self.step % config.log_every == 0 or self.step == config.steps:
-                        line = log.write(self.step, sums, learning_rate=self.schedulers[0].get_last_lr()[0])
-                        if self.accelerator.is_main_process:
-                            self.watch.losses(self.step, line)
-                    self._after_step()
+                    self._after_step(sums)
                     sums = {}
         if self.step and self.saved != self.step:
             self.save_checkpoint()
@@ -143,25 +153,38 @@ class Trainer:
         hidden = not self.accelerator.is_main_process
         return tqdm(total=self.config.steps, initial=self.step, unit="step", disable=hidden)
 
-    def _after_step(self) -> None:
+    def _report_start(self) -> None:
+        sources = {f"photos in {name}": source for name, source in zip(self.config.photos, self.photos, strict=True)}
+        sources |= {f"paintings of {name}": source for name, source in self.paintings.items()}
+        if self.accelerator.is_main_process:
+            warning = lone_process(self.accelerator)
+            for line in start_summary(self.config, self.accelerator, self.bare, sources, self.step):
+                tqdm.write(line)
+            if warning:
+                tqdm.write(f"warning: {warning}")
+
+    def _after_step(self, losses: Mapping[str, Tensor]) -> None:
         config, measured = self.config, self.watch.best.scores
+        if self.step % config.log_every == 0 or self.step == config.steps:
+            line = self.log.write(self.step, losses, learning_rate=self.schedulers[0].get_last_lr()[0])
+            if self.accelerator.is_main_process:
+                self.watch.losses(self.step, line)
         due = self.step % config.sample_every == 0 or (self.step == config.steps and measured)
         if due and self.accelerator.is_main_process:
-            self.watch.look(self.step, self._averaged)
+            self.log.samples(self.step, self.watch.look(self.step, self._averaged))
         # While updates are left out the weights may be spoilt: the checkpoint before them stays the newest.
         if self.step % config.checkpoint_every == 0 and not self.updates.left_out:
             self.save_checkpoint()
         # The pack of the last step is pushed at the end.
         due = config.push_every and self.step % config.push_every == 0 and self.step < config.steps
         if self.publisher and due:
-            self.publisher.offer_pack(self._write_pack())
+            self.publisher.offer_pack(self._write_pack(), self._progress())
 
     def _training_ended(self, pack: Path) -> None:
         """Called once in every process, when the last checkpoint and the pack are written."""
         self.accelerator.end_training()
         if self.publisher:  # in the main process; the others need not wait for the Hub
-            for sentence in self.publisher.finish(pack, list_checkpoints(self.checkpoints)[-1]):
-                tqdm.write(sentence)
+            self.unpushed = self.publisher.finish(pack, list_checkpoints(self.checkpoints)[-1])
 
     # ---- building -------------------------------------------------------------------------------------------------
 
@@ -171,8 +194,8 @@ class Trainer:
         if config.initialize_from:
             self._initialize(networks, resolve_pack(config.initialize_from))
         optimizers = [
-            adam(networks.players, config.learning_rate),
-            adam(networks.judges, config.discriminator_learning_rate),
+            adam(config, networks.players, config.learning_rate),
+            adam(config, networks.judges, config.discriminator_learning_rate),
         ]
         # Not prepared by Accelerate, which would step them once per process: one step is one optimizer update.
         self.schedulers = [build_scheduler(config, optimizer) for optimizer in optimizers]
@@ -249,6 +272,8 @@ class Trainer:
         self.game.save(folder)
         if self.accelerator.is_main_process:
             self.watch.best.save(folder)
+            if self.log:
+                self.log.save(folder)
 
     def _load_state(self, folder: Path) -> None:
         self.game.load(folder, self.accelerator.device)
@@ -290,9 +315,14 @@ class Trainer:
         """What a pack's card tells of its training."""
         datasets, processes = hub_datasets(self.config), self.accelerator.num_processes
         run = run_facts(self.accelerator.device, processes=processes, seconds=self.clock.seconds, datasets=datasets)
+        if self.step < self.config.steps:
+            run[PROGRESS] = self._progress()
         discriminator = self.bare.discriminator if self.config.pack_discriminator else None
         recipe, half = config_to_dict(self.config), self.config.pack_half
         return {"recipe": recipe, "run": run, "discriminator": discriminator, "half": half}
+
+    def _progress(self) -> str:
+        return f"step {self.step} of {self.config.steps}"
 
     def _averaged(self) -> Generator:
         bare = self.bare.generator
@@ -304,10 +334,11 @@ class Trainer:
 # ---- optimizers and their updates ------------------------------------------------------------------------------------
 
 
-def adam(networks: Sequence[nn.Module], learning_rate: float) -> torch.optim.Adam:
-    """Adam with the short memory that adversarial training needs (Radford 2016)."""
+def adam(config: TrainingConfig, networks: Sequence[nn.Module], learning_rate: float) -> torch.optim.AdamW:
+    """AdamW (Loshchilov 2019) of some networks; it is Adam where there is no weight decay."""
     parameters = [parameter for network in networks for parameter in network.parameters()]
-    return torch.optim.Adam(parameters, lr=learning_rate, betas=(0.5, 0.99))
+    betas = (config.adam_beta1, config.adam_beta2)
+    return torch.optim.AdamW(parameters, lr=learning_rate, betas=betas, weight_decay=config.adam_weight_decay)
 
 
 def build_scheduler(config: TrainingConfig, optimizer: torch.optim.Optimizer) -> LRScheduler:

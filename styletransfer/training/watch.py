@@ -5,6 +5,7 @@ Everything here happens in the main process, on logged steps and on samples only
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from PIL import Image
@@ -43,8 +45,9 @@ SHOWN_PAINTINGS = 4  # of a style, that detectors compare with
 def pick_sample_photos(config: TrainingConfig, photos: Sequence[Source]) -> list[Image.Image]:
     """The photos of the grids: always the same ones."""
     source = load_source(config.sample_photos, config.streaming) if config.sample_photos else photos[0]
-    rows = rows_of("the photos", source, config.stream_patience)
-    return first_readable(islice(rows, 8 * SAMPLE_PHOTOS), SAMPLE_PHOTOS)
+    what = f"--sample-photos {config.sample_photos}" if config.sample_photos else f"--photos {config.photos[0]}"
+    rows = rows_of(what, source, config.stream_patience)
+    return first_readable(islice(rows, 8 * SAMPLE_PHOTOS), SAMPLE_PHOTOS, f"the first photos of {what}")
 
 
 class Watch:
@@ -74,21 +77,28 @@ class Watch:
         """Look at a logged line, and warn."""
         _warn(self.detectors.losses(step, line))
 
-    def look(self, step: int, averaged: Callable[[], Generator]) -> None:
+    def look(self, step: int, averaged: Callable[[], Generator]) -> Image.Image:
         """Paint the samples with the average, save their grid, warn, and keep the average if it is the best so far.
 
-        `averaged` makes a new generator at each call: a pipeline rounds the weights of its own for speed.
+        Args:
+            step: updates done.
+            averaged: makes a new generator at each call: a pipeline rounds the weights of its own for speed.
+
+        Returns:
+            The grid.
         """
         painted = paint_samples(StyleTransferPipeline(averaged(), device=self.device), self.photos)
         folder = Path(self.config.output_dir, "samples")
         folder.mkdir(parents=True, exist_ok=True)
-        save_picture(sample_grid(self.photos, painted), folder / f"step-{step:08d}.png")
+        grid = sample_grid(self.photos, painted)
+        save_picture(grid, folder / f"step-{step:08d}.png")
         photos = [self._tensor(fit_long_side(photo, GRID_SIDE)) for photo in self.photos]
         tensors = {style: [self._tensor(picture) for picture in pictures] for style, pictures in painted.items()}
         for style, pictures in tensors.items():
             seen = Samples(photos, pictures, [painting.to(self.device) for painting in self._shown[style]])
             _warn(self.detectors.samples(step, style, seen))
         self.best.offer(step, score(self._yardstick, photos, list(tensors.values())), averaged().parameters())
+        return grid
 
     def save_pack(self, folder: Path, average: Callable[[], Generator], **told: Any) -> None:
         """Write an average as a pack, with samples of the first photo; `told` as for `packs.folder.save_pack`."""
@@ -252,16 +262,24 @@ class LossLog:
         accelerator: of the run; its trackers are started here.
         folder: the run's output folder, made where it is missing.
         recipe: the settings, for the tracker.
-        first_step: where this process took the run up, for its speed.
+        first_step: from which this process continues the run.
+        checkpoint: that it continues from; None for a new run.
     """
 
-    def __init__(self, accelerator: Accelerator, folder: Path, recipe: Mapping[str, Any], first_step: int) -> None:
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        folder: Path,
+        recipe: Mapping[str, Any],
+        first_step: int = 0,
+        checkpoint: Path | None = None,
+    ) -> None:
         self.accelerator, self.path, self.first_step = accelerator, folder / LOSSES, first_step
         self.started = time.monotonic()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if accelerator.is_main_process:
-                self._forget_after(first_step)
+                self._begin(first_step, checkpoint)
         except OSError as error:
             raise InputError(
                 f"The output folder {folder} cannot be written ({error.strerror}): choose another."
@@ -269,14 +287,33 @@ class LossLog:
         if accelerator.log_with:
             accelerator.init_trackers("styletransfer", config={"recipe": json.dumps(dict(recipe))})
 
-    def _forget_after(self, step: int) -> None:
-        """A run resumed from a checkpoint tells the steps after it once more."""
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+    def save(self, folder: Path) -> None:
+        """Copy the lines so far into a checkpoint, so that they are there wherever the run continues."""
+        if self.path.is_file():
+            shutil.copyfile(self.path, folder / LOSSES)
+
+    def samples(self, step: int, grid: Image.Image) -> None:
+        """Show a sample grid in the tracker; called in the main process only."""
+        for tracker in self.accelerator.trackers:
+            if tracker.name == "tensorboard":
+                tracker.log_images({"samples": np.asarray(grid)[None]}, step=step, dataformats="NHWC")
+            elif tracker.name == "wandb":
+                tracker.log_images({"samples": [grid]}, step=step)
+
+    def _begin(self, step: int, checkpoint: Path | None) -> None:
+        """Keep the lines up to `step`: those in the checkpoint, or where it is an old one without, those here."""
+        kept = checkpoint / LOSSES if checkpoint else self.path
+        source = kept if kept.is_file() else self.path
+        lines = source.read_text(encoding="utf-8").splitlines() if source.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def write(self, step: int, terms: Mapping[str, Tensor], learning_rate: float) -> dict[str, float | None]:
-        """One line; every process must call it, the main one writes. Returns it; None stands for what is no number."""
+        """Write a line, in the main process; every process must call it.
+
+        Returns:
+            The line; None stands for NaN and infinity.
+        """
         values = torch.stack([value.float() for value in terms.values()])
         values = self.accelerator.reduce(values, reduction="mean").tolist()
         numbers = [value if math.isfinite(value) else None for value in values]

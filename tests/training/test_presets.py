@@ -24,7 +24,8 @@ from training_kit import (
 
 from styletransfer.errors import InputError
 from styletransfer.training.checkpoints import check_same_networks
-from styletransfer.training.config import TrainingConfig, config_to_dict, configure, load_config, parse_config
+from styletransfer.training.config import TrainingConfig, config_to_dict, configure, load_config
+from styletransfer.training.flags import parse_config
 from styletransfer.training.networks import build_networks
 from styletransfer.training.objective import Objective
 from styletransfer.training.presets import PRESETS

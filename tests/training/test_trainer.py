@@ -286,7 +286,7 @@ def test_the_pack_carries_the_discriminator_of_the_last_step(output):
 def test_trainer_runs_from_python(settings, tmp_path):
     from accelerate.state import AcceleratorState, GradientState
 
-    from styletransfer.training.config import parse_config
+    from styletransfer.training.flags import parse_config
     from styletransfer.training.trainer import Trainer
 
     try:
