@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from huggingface_hub import constants, errors, get_session
+from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
 from styletransfer.errors import InputError
 
 LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
@@ -49,8 +52,6 @@ def is_passing(error: BaseException) -> bool:
 
 def patiently(step: Callable[[], _T]) -> _T:
     """Do a step that may be done twice, and again while it fails of something that may pass."""
-    from huggingface_hub.errors import OfflineModeIsEnabled
-
     _end_endless_waits()
     for attempt in itertools.count(1):
         try:
@@ -67,8 +68,6 @@ def patiently(step: Callable[[], _T]) -> _T:
 
 def _end_endless_waits() -> None:
     """Give requests an end where the client has none: a server that falls silent would hold a push for ever."""
-    from huggingface_hub import constants, get_session
-
     session = get_session()
     if session.timeout.read is None:
         session.timeout = SLOWER_TO_WRITE * constants.HF_HUB_DOWNLOAD_TIMEOUT
@@ -83,8 +82,6 @@ def _wait_asked_for(error: BaseException) -> float | None:
 
 def sentence(error: BaseException, what: str, *, cached: bool = False) -> str:
     """What is wrong, and what to do about it; the arguments are those of `told_plainly`."""
-    from huggingface_hub import errors
-
     error = _root(error)
     kinds = (  # the first that fits: gated is a kind of not found
         (errors.OfflineModeIsEnabled, _offline_sentence(what, cached)),
@@ -138,8 +135,6 @@ def _one_line(text: str) -> str:
 
 def _root(error: BaseException) -> BaseException:
     """The error behind those that say nothing of what went wrong: "not in the cache either", "while uploading"."""
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
     while (isinstance(error, LocalEntryNotFoundError) or type(error) is RuntimeError) and error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -150,6 +145,4 @@ def _status(error: BaseException) -> int | None:
 
 
 def _is_transport_error(error: BaseException) -> bool:
-    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError  # HTTPError: of the client's HTTP library
-
     return isinstance(error, HTTPError | ConnectionError | TimeoutError | LocalEntryNotFoundError)

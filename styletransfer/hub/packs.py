@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from huggingface_hub import CommitInfo, HfApi, ModelInfo, constants, hf_hub_url
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from styletransfer.errors import InputError
 from styletransfer.folders import written_whole
@@ -27,9 +30,6 @@ from styletransfer.hub.repos import (
 )
 from styletransfer.packs.card import card_for_repo, pack_title, render_card
 from styletransfer.packs.contents import CARD, CONFIG, DISCOVERY_TAG, DISCRIMINATOR, SAMPLES, is_style_table, max_bytes
-
-if TYPE_CHECKING:
-    from huggingface_hub import CommitInfo, HfApi, ModelInfo
 
 PAGE = 100  # packs, the newest, that one list is read to
 
@@ -80,8 +80,6 @@ def push_pack(
         InputError: the folder is no sound pack, the tag exists, or the Hub refuses or does not answer. What was in the
             repository stays as it was.
     """
-    from huggingface_hub import HfApi
-
     check_repo_id(repo_id)
     files = _contents(Path(folder), repo_id)
     api = HfApi(token=token)
@@ -143,8 +141,6 @@ def search_packs(
     Raises:
         InputError: the Hub does not answer for any of what was asked.
     """
-    from huggingface_hub import HfApi
-
     api, repos = HfApi(token=token), list(repos)
     whose = list(dict.fromkeys(authors)) or ([] if repos else [None])
     questions = [(f"list of packs of {a}" if a else "list of packs", partial(_listed, api, a, tag)) for a in whose]
@@ -188,7 +184,7 @@ def _pack_files(folder: Path) -> Iterator[tuple[str, Path]]:
             yield name, path
 
 
-def _check_tag(api: "HfApi", repo_id: str, revision: str, files: dict[str, bytes], tag: str) -> None:
+def _check_tag(api: HfApi, repo_id: str, revision: str, files: dict[str, bytes], tag: str) -> None:
     """Refuse a tag that exists, before anything is committed; the very pack that it is on may be pushed again."""
     tags = {reference.name: reference.target_commit for reference in api.list_repo_refs(repo_id).tags}
     if tag not in tags:
@@ -200,16 +196,14 @@ def _check_tag(api: "HfApi", repo_id: str, revision: str, files: dict[str, bytes
         raise InputError(f"{repo_id} has a tag {tag} already: nothing was pushed. Choose a new tag.")
 
 
-def _commit(api: "HfApi", repo_id: str, revision: str, files: dict[str, bytes], message: str) -> "CommitInfo":
-    from huggingface_hub import constants
-
+def _commit(api: HfApi, repo_id: str, revision: str, files: dict[str, bytes], message: str) -> CommitInfo:
     # Read anew at each attempt: the last one may have gone through, only its answer may have been lost.
     head = api.model_info(repo_id, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     stale = [f.rfilename for f in head.siblings or [] if max_bytes(f.rfilename) and f.rfilename not in files]
     return commit_files(api, repo_id, files, stale, message=message, parent=head.sha, revision=revision)
 
 
-def _tag(api: "HfApi", repo_id: str, commit: str, tag: str | None, note: str) -> None:
+def _tag(api: HfApi, repo_id: str, commit: str, tag: str | None, note: str) -> None:
     tags = {reference.name: reference.target_commit for reference in api.list_repo_refs(repo_id).tags}
     if tag is None:
         numbers = {int(match[1]): sha for name, sha in tags.items() if (match := _VERSION.fullmatch(name))}
@@ -236,10 +230,7 @@ def _may_be_replaced(folder: Path) -> bool:
 # ---------------------------------------------------------------- searching
 
 
-def _listed(api: "HfApi", author: str | None, tag: str) -> list["ModelInfo"]:
-    from huggingface_hub import constants
-    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
-
+def _listed(api: HfApi, author: str | None, tag: str) -> list[ModelInfo]:
     # Not api.list_models: there, one card that its classes cannot take would hide all others.
     params: dict[str, Any] = {"filter": tag, "full": True, "cardData": True, "sort": "lastModified", "limit": PAGE}
     answer = get_session().get(
@@ -252,9 +243,7 @@ def _listed(api: "HfApi", author: str | None, tag: str) -> list["ModelInfo"]:
     return list(filter(None, map(_as_info, answer.json()[:PAGE])))
 
 
-def _as_info(item: dict[str, Any]) -> "ModelInfo | None":
-    from huggingface_hub import ModelInfo
-
+def _as_info(item: dict[str, Any]) -> ModelInfo | None:
     try:
         return ModelInfo(**item)
     except Exception as error:
@@ -262,9 +251,7 @@ def _as_info(item: dict[str, Any]) -> "ModelInfo | None":
         return None
 
 
-def _named(api: "HfApi", text: str) -> list["ModelInfo"]:
-    from huggingface_hub import constants
-
+def _named(api: HfApi, text: str) -> list[ModelInfo]:
     repo = named_pack(text)
     return [api.model_info(repo.id, revision=repo.revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)]
 
@@ -273,9 +260,7 @@ def _age(pack: PackInfo) -> float:
     return pack.last_modified.timestamp() if pack.last_modified else 0.0
 
 
-def _read_info(info: "ModelInfo") -> PackInfo | None:
-    from huggingface_hub import hf_hub_url
-
+def _read_info(info: ModelInfo) -> PackInfo | None:
     styles = _styles_on_card(info)
     if not styles or parse_repo(str(info.id)) != Repo(str(info.id)) or not re.fullmatch("[0-9a-f]{40}", info.sha or ""):
         _log.warning("Pack %.100r is left out: its card names no styles.", info.id)
@@ -286,7 +271,7 @@ def _read_info(info: "ModelInfo") -> PackInfo | None:
     return PackInfo(info.id, info.sha, pack_title(styles), styles, thumbnail, info.last_modified)
 
 
-def _styles_on_card(info: "ModelInfo") -> dict[str, str]:
+def _styles_on_card(info: ModelInfo) -> dict[str, str]:
     card = info.card_data.to_dict() if info.card_data else {}
     block = card.get("styletransfer")
     listed = block.get("styles") if isinstance(block, dict) else None

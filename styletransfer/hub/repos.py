@@ -9,15 +9,20 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from huggingface_hub import (
+    CommitInfo,
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    constants,
+    try_to_load_from_cache,
+)
+from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 from styletransfer.errors import InputError
 from styletransfer.hub.errors import is_passing, patiently, told_plainly
 from styletransfer.packs.contents import CONFIG, PICKLES, WEIGHTS, leaves_folder, max_bytes
-
-if TYPE_CHECKING:
-    from huggingface_hub import CommitInfo, HfApi
-    from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 DEFAULT_REVISION = "main"
 MAX_PACK_BYTES = 256 << 20  # of all files together
@@ -90,8 +95,6 @@ def fetch_pack(repo: Repo, *, token: str | None = None) -> Path:
     Raises:
         InputError: no such pack, no right to it, no way to it, or a pack that would not be safe to fetch.
     """
-    from huggingface_hub import constants
-
     with told_plainly(f"pack {repo}", cached=True):
         cached = _cached(repo)
         if cached and (repo.is_pinned or constants.HF_HUB_OFFLINE):
@@ -107,14 +110,12 @@ def fetch_pack(repo: Repo, *, token: str | None = None) -> Path:
 
 def look_at_pack(repo: Repo, *, token: str | None = None) -> tuple[str, list[str]]:
     """The commit that a pack of the Hub is at, and its files' names, without fetching any; raises as `fetch_pack`."""
-    from huggingface_hub import HfApi
-
     with told_plainly(f"pack {repo}"):
         commit, files = _listing(HfApi(token=token), repo)
     return commit, sorted(files)
 
 
-def make_repo(api: "HfApi", repo_id: str, *, private: bool = False, branch: str = DEFAULT_REVISION) -> None:
+def make_repo(api: HfApi, repo_id: str, *, private: bool = False, branch: str = DEFAULT_REVISION) -> None:
     """Have a repository on the Hub, with that branch; what is there already stays as it is.
 
     Raises:
@@ -128,7 +129,7 @@ def make_repo(api: "HfApi", repo_id: str, *, private: bool = False, branch: str 
 
 
 def commit_files(
-    api: "HfApi",
+    api: HfApi,
     repo_id: str,
     files: Mapping[str, bytes | Path],
     stale: Iterable[str],
@@ -137,10 +138,8 @@ def commit_files(
     parent: str | None,
     revision: str = DEFAULT_REVISION,
     repo_type: str = "model",
-) -> "CommitInfo":
+) -> CommitInfo:
     """Add files and delete stale ones, all in one commit on top of `parent`, or none of it; raises as the client."""
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
     operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     operations += [CommitOperationDelete(name) for name in stale]
     return api.create_commit(
@@ -154,8 +153,6 @@ def commit_files(
 
 
 def _cached(repo: Repo) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
     # The config is fetched last, so a snapshot that has it has everything.
     config = try_to_load_from_cache(repo.id, CONFIG, revision=repo.revision)
     folder = Path(config).parent if isinstance(config, str) else None
@@ -163,8 +160,6 @@ def _cached(repo: Repo) -> Path | None:
 
 
 def _fetch(repo: Repo, token: str | None) -> Path:
-    from huggingface_hub import HfApi
-
     api = HfApi(token=token)
     commit, files = _listing(api, repo)
 
@@ -185,17 +180,15 @@ def _fetch(repo: Repo, token: str | None) -> Path:
     return folder
 
 
-def _listing(api: "HfApi", repo: Repo) -> tuple[str, Mapping[str, "RepoSibling"]]:
+def _listing(api: HfApi, repo: Repo) -> tuple[str, Mapping[str, RepoSibling]]:
     """The commit that the repository is at, and the pack's files in it."""
-    from huggingface_hub import constants
-
     info = api.model_info(repo.id, revision=repo.revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     if not _COMMIT.fullmatch(info.sha or ""):
         raise ValueError("no commit")
     return info.sha, _wanted(repo, info)
 
 
-def _wanted(repo: Repo, info: "ModelInfo") -> Mapping[str, "RepoSibling"]:
+def _wanted(repo: Repo, info: ModelInfo) -> Mapping[str, RepoSibling]:
     """The files of a pack among those of a repository, by name; raises InputError for what no pack should hold."""
     names = [file.rfilename for file in info.siblings or []]
     for name in names:
@@ -218,16 +211,16 @@ def _wanted(repo: Repo, info: "ModelInfo") -> Mapping[str, "RepoSibling"]:
     return files
 
 
-def _size(file: "RepoSibling") -> int:
+def _size(file: RepoSibling) -> int:
     return max(file.size or 0, file.lfs.size if file.lfs else 0)
 
 
-def is_as_uploaded(path: Path, file: "RepoSibling") -> bool:
+def is_as_uploaded(path: Path, file: RepoSibling) -> bool:
     """Whether the file is the one its repository names: large files go by SHA-256, small ones by git's own hash."""
     return path.stat().st_size == _size(file) and is_content_of(file, path.read_bytes())
 
 
-def is_content_of(file: "RepoSibling", content: bytes) -> bool:
+def is_content_of(file: RepoSibling, content: bytes) -> bool:
     """Whether a file in a repository has this content, by its hash."""
     if file.lfs:
         return hashlib.sha256(content).hexdigest() == file.lfs.sha256

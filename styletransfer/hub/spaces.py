@@ -1,16 +1,14 @@
 """The page as a Gradio Space: this source, the packs that ship, and packs of the Hub pinned to the commits of today."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+
+from huggingface_hub import CommitInfo, HfApi, RepoCard, constants
 
 from styletransfer.errors import InputError
 from styletransfer.hub.errors import patiently, told_plainly
 from styletransfer.hub.repos import check_repo_id, commit_files, look_at_pack, named_pack
 from styletransfer.packs.contents import CARD, max_bytes
 from styletransfer.paths import ROOT
-
-if TYPE_CHECKING:
-    from huggingface_hub import CommitInfo, HfApi
 
 APP = "app.py"
 FILES = (APP, "requirements.txt", "LICENSE")
@@ -43,8 +41,6 @@ def deploy_space(repo_id: str, *, packs: Sequence[str] = (), private: bool = Fal
         InputError: this is no checkout, a pack is unsound, the Space holds another app, or the Hub refuses or does not
             answer. The Space's files then are as they were; deploying again is safe.
     """
-    from huggingface_hub import HfApi
-
     check_repo_id(repo_id, "Space")
     pins = {repo: look_at_pack(repo, token=token) for repo in map(named_pack, packs)}
     api = HfApi(token=token)
@@ -82,8 +78,6 @@ def _is_source(name: str) -> bool:
 
 def _front_page(pins: Mapping[str, tuple[str, list[str]]], thumbnail: str) -> str:
     """README.md of the Space: the settings at the top of ours, with the packs to be fetched when it is built."""
-    from huggingface_hub import RepoCard
-
     data = RepoCard((ROOT / CARD).read_text(encoding="utf-8"), ignore_metadata_errors=True).data
     data.thumbnail = thumbnail
     if pins:
@@ -92,9 +86,7 @@ def _front_page(pins: Mapping[str, tuple[str, list[str]]], thumbnail: str) -> st
     return f"---\n{data.to_yaml()}\n---\n{TEXT.format(title=data.get('title'))}"
 
 
-def _commit(api: "HfApi", repo_id: str, files: Mapping[str, bytes], offered: str, private: bool) -> "CommitInfo":
-    from huggingface_hub import constants
-
+def _commit(api: HfApi, repo_id: str, files: Mapping[str, bytes], offered: str, private: bool) -> CommitInfo:
     # Read anew at each attempt: the last one may have gone through, only its answer may have been lost.
     head = api.space_info(repo_id, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     there = [file.rfilename for file in head.siblings or [] if file.rfilename != KEPT]

@@ -282,8 +282,8 @@ def _making(recipe: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     """How to make it again: the command, and what is known of the run that made it."""
     lines = []
     if recipe:
-        steps = run.get(PROGRESS) or f"{recipe.get('steps', '?')} steps"
-        lines += [f"Trained for {plain(str(steps))}; every setting is in `{RECIPE}`.", ""]
+        steps = f"up to {run[PROGRESS]}" if run.get(PROGRESS) else f"for {recipe.get('steps', '?')} steps"
+        lines += [f"Trained {plain(steps)}; every setting is in `{RECIPE}`.", ""]
         lines += ["```", f"accelerate launch train_accelerate.py --config {RECIPE}", "```", ""]
     lines += [f"- {plain(name)}: {plain(text)}" for name, text in run.items() if isinstance(text, str)]
     datasets = _datasets(run)

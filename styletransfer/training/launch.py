@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     except (InputError, TrainingError) as error:
         if debug:
             raise
-        way = f"; {how_to_resume(argv, config)}" if isinstance(error, StreamError) else ""
+        way = f" {how_to_resume(argv, config)}" if isinstance(error, StreamError) else ""
         print(f"error: {error}{way}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     if is_main_process():
@@ -72,8 +72,8 @@ def how_to_resume(argv: Sequence[str], config: TrainingConfig) -> str:
     again = f"{launch} {SCRIPT} {shlex.join(_without(argv, '--resume', '--hub-token'))}".strip()
     whole = list_checkpoints(checkpoint_folder(config))
     if not whole:
-        return f"there is no checkpoint yet; start again later with: {again}"
-    return f"{whole[-1]} is whole; go on from it with: {again} --resume"
+        return f"There is no checkpoint yet: start again later with {again}"
+    return f"{whole[-1]} is whole: continue from it with {again} --resume"
 
 
 def _without(argv: Sequence[str], *flags: str) -> list[str]:

@@ -10,6 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from huggingface_hub import HfApi, ModelInfo
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.hf_api import RepoSibling
 from tqdm import tqdm
 
 from styletransfer.errors import InputError
@@ -21,8 +24,6 @@ from styletransfer.training.checkpoints import BRANCH, checkpoint_path, list_che
 
 if TYPE_CHECKING:  # the command that pushes a checkpoint need not load them
     from accelerate import Accelerator
-    from huggingface_hub import HfApi, ModelInfo
-    from huggingface_hub.hf_api import RepoSibling
 
     from styletransfer.training.config import TrainingConfig
 
@@ -88,8 +89,6 @@ class Publisher:
         return [self._by_hand(kind, places[kind]) for kind in self._failures if places.get(kind)]
 
     def _make_repo(self) -> None:
-        from huggingface_hub import HfApi
-
         with told_plainly(f"repository {self.repo_id}"):
             make_repo(HfApi(), self.repo_id, private=self.private)
 
@@ -186,8 +185,6 @@ def push_checkpoint(folder: Path, repo_id: str, *, private: bool = False, token:
     Raises:
         InputError: the Hub refuses or does not answer, after several attempts. The branch is as it was.
     """
-    from huggingface_hub import HfApi
-
     api = HfApi(token=token)
     with told_plainly(f"repository {repo_id}"):
         make_repo(api, repo_id, private=private, branch=BRANCH)
@@ -211,8 +208,6 @@ def pull_newer_checkpoint(repo_id: str, folder: Path, *, token: str | None = Non
     Raises:
         InputError: the Hub does not answer, or what arrives is not what was uploaded.
     """
-    from huggingface_hub import HfApi
-
     api = HfApi(token=token)
     with told_plainly(f"checkpoint of {repo_id}"):
         found = patiently(lambda: _newest(api, repo_id))
@@ -230,7 +225,7 @@ def pull_newer_checkpoint(repo_id: str, folder: Path, *, token: str | None = Non
     return target
 
 
-def _commit(api: "HfApi", repo_id: str, folder: Path) -> str:
+def _commit(api: HfApi, repo_id: str, folder: Path) -> str:
     # Read anew at each attempt: the last one may have gone through, only its answer may have been lost.
     head = api.model_info(repo_id, revision=BRANCH)
     files = {f"{folder.name}/{path.name}": path for path in sorted(folder.iterdir())}
@@ -242,10 +237,8 @@ def _commit(api: "HfApi", repo_id: str, folder: Path) -> str:
     return commit.commit_url
 
 
-def _newest(api: "HfApi", repo_id: str) -> "tuple[int, str, list[RepoSibling]] | None":
+def _newest(api: HfApi, repo_id: str) -> tuple[int, str, list[RepoSibling]] | None:
     """(step, commit, its files) of the newest checkpoint on the branch."""
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-
     try:
         info: ModelInfo = api.model_info(repo_id, revision=BRANCH, files_metadata=True)
     except (RepositoryNotFoundError, RevisionNotFoundError):
@@ -257,7 +250,7 @@ def _newest(api: "HfApi", repo_id: str) -> "tuple[int, str, list[RepoSibling]] |
     return int(name.rpartition("-")[2]), info.sha, [f for f in files if f.rfilename.startswith(f"{name}/")]
 
 
-def _fetch(api: "HfApi", repo_id: str, commit: str, file: "RepoSibling", folder: Path) -> Path:
+def _fetch(api: HfApi, repo_id: str, commit: str, file: RepoSibling, folder: Path) -> Path:
     path = Path(api.hf_hub_download(repo_id, file.rfilename, revision=commit, cache_dir=folder))
     if not is_as_uploaded(path, file):
         shutil.rmtree(folder)

@@ -102,9 +102,9 @@ def test_hub_that_stays_away_stops_the_run_with_the_command_that_continues_it(wh
     assert finished.code == 1
     [said] = [line for line in finished.err.splitlines() if line.startswith("error: ")]
     last = checkpoint(output, step_of_last(output))
-    assert "cannot be read any further (" in said and f"{last} is whole" in said
+    assert "keeps failing (" in said and f"{last} is whole" in said
     healed.heal()
-    command = shlex.split(said.partition("go on from it with: ")[2])
+    command = shlex.split(said.partition("continue from it with ")[2])
     assert command[:3] == ["accelerate", "launch", "train_accelerate.py"]
     again = Training(command[3:], output.parent / "logs").wait()
     assert again.code == 0, again.err
