@@ -1,4 +1,4 @@
-"""Style packs to the Hub and back: pushed as one commit, found by their tag, pulled into a folder."""
+"""Style packs on the Hub: push one as one commit, find them by their tag, pull one into a folder."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ from styletransfer.hub.repos import (
 from styletransfer.packs.card import card_for_repo, pack_title, render_card
 from styletransfer.packs.contents import CARD, CONFIG, DISCOVERY_TAG, DISCRIMINATOR, SAMPLES, is_style_table, max_bytes
 
-PAGE = 100  # packs, the newest, that one list is read to
+PAGE = 100  # newest packs that one list is read for
 
 _VERSION = re.compile(r"v(\d+)(-step-\d+-of-\d+)?")
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PackInfo:
-    """What a pack's card says; every text in it is a stranger's."""
+    """What a pack's card says. The texts come from its author: do not trust them."""
 
     repo_id: str
     sha: str  # the commit that was looked at
@@ -97,14 +97,14 @@ def pull_pack(source: str, folder: str | Path, *, token: str | None = None) -> P
     """Copy a pack of the Hub (`org/name[@revision]`) into a folder, whole or not at all; returns the folder.
 
     Raises:
-        InputError: there is no sound pack to be had, or the folder holds something else already.
+        InputError: the pack cannot be downloaded or is unsound, or the folder holds something else.
     """
     repo, folder = named_pack(source), Path(folder)
     if folder.exists() and not _may_be_replaced(folder):
-        raise InputError(f"{folder} is there and is no style pack: name a new folder for {source}.")
+        raise InputError(f"{folder} exists and is not a style pack: name a new folder for {source}.")
     place = Path(os.path.abspath(folder))
     if not place.parent.is_dir():
-        raise InputError(f"There is no folder {place.parent} to put the pack into: make it first.")
+        raise InputError(f"There is no folder {place.parent} for the pack: create it first.")
     origin = fetch_pack(repo, token=token)
     from styletransfer.packs.folder import load_discriminator, load_pack  # they bring torch
 
@@ -127,19 +127,19 @@ def search_packs(
     tag: str = DISCOVERY_TAG,
     token: str | None = None,
 ) -> list[PackInfo]:
-    """Packs on the Hub, newest first, from their cards alone: no weights are fetched.
+    """Packs on the Hub, newest first. Only their cards are read, not their weights.
 
     Args:
         authors: whose packs; everybody's when neither authors nor repos are given.
-        repos: packs named one by one, `org/name[@revision]`; they need no tag.
-        tag: that makes a repository one of ours.
+        repos: further packs by name, `org/name[@revision]`; they need no tag.
+        tag: that packs are found by.
         token: of a user who sees private ones; the one logged in when None.
 
     Returns:
-        One entry per repository. What cannot be read as a pack is left out, with a line in the log.
+        One entry per repository. A repository that cannot be read as a pack is left out, with a line in the log.
 
     Raises:
-        InputError: the Hub does not answer for any of what was asked.
+        InputError: every request to the Hub failed.
     """
     api, repos = HfApi(token=token), list(repos)
     whose = list(dict.fromkeys(authors)) or ([] if repos else [None])
@@ -164,7 +164,7 @@ def search_packs(
 
 
 def _contents(folder: Path, repo_id: str) -> dict[str, bytes]:
-    """File name in the repository -> what goes there; all read now, as training may replace the folder meanwhile."""
+    """File name in the repository -> its content. All is read at once, as training may replace the folder meanwhile."""
     from styletransfer.packs.folder import load_discriminator, load_pack  # they bring torch
 
     styles = load_pack(folder).styles
@@ -172,7 +172,7 @@ def _contents(folder: Path, repo_id: str) -> dict[str, bytes]:
     files = {name: path.read_bytes() for name, path in _pack_files(folder)}
     for name, content in files.items():
         if len(content) > max_bytes(name):
-            raise InputError(f"{name} of {folder} is larger than {max_bytes(name):,} bytes: nobody could pull it.")
+            raise InputError(f"{name} of {folder} is larger than {max_bytes(name):,} bytes: it could not be pulled.")
     card = files[CARD].decode("utf-8", "replace") if CARD in files else render_card(folder)
     return {**files, CARD: card_for_repo(card, repo_id, styles).encode()}
 
@@ -197,7 +197,7 @@ def _check_tag(api: HfApi, repo_id: str, revision: str, files: dict[str, bytes],
 
 
 def _commit(api: HfApi, repo_id: str, revision: str, files: dict[str, bytes], message: str) -> CommitInfo:
-    # Read anew at each attempt: the last one may have gone through, only its answer may have been lost.
+    # Read again at each attempt: the last one may have succeeded, and only its answer was lost.
     head = api.model_info(repo_id, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     stale = [f.rfilename for f in head.siblings or [] if max_bytes(f.rfilename) and f.rfilename not in files]
     return commit_files(api, repo_id, files, stale, message=message, parent=head.sha, revision=revision)
@@ -220,7 +220,7 @@ def _tag(api: HfApi, repo_id: str, commit: str, tag: str | None, note: str) -> N
 
 
 def _may_be_replaced(folder: Path) -> bool:
-    """Whether a folder is empty, or a pack and nothing but a pack."""
+    """Whether a folder is empty, or holds the files of a pack only."""
     if not folder.is_dir():
         return False
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()]
@@ -231,7 +231,7 @@ def _may_be_replaced(folder: Path) -> bool:
 
 
 def _listed(api: HfApi, author: str | None, tag: str) -> list[ModelInfo]:
-    # Not api.list_models: there, one card that its classes cannot take would hide all others.
+    # Not api.list_models: there, one card that it cannot parse would hide all others.
     params: dict[str, Any] = {"filter": tag, "full": True, "cardData": True, "sort": "lastModified", "limit": PAGE}
     answer = get_session().get(
         f"{api.endpoint}/api/models",

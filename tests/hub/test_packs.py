@@ -155,7 +155,7 @@ def test_offline_a_push_says_what_to_unset_and_a_search_too(hub, name, pack):
 
 def test_a_pack_meant_to_be_private_never_goes_to_a_public_repository(hub, refusal, name, pack):
     hub.put(name, {"notes.md": "open"})
-    assert "there already and public" in refusal("push_pack", pack, name, private=True)
+    assert "exists already and is public" in refusal("push_pack", pack, name, private=True)
     assert hub.repo(name).paths() == ["notes.md"]
 
 
@@ -275,10 +275,10 @@ def test_a_pulled_pack_is_the_pushed_one_and_replaces_an_older_one(hub, call, na
 
 
 def test_a_folder_with_anything_else_is_never_replaced(hub, refusal, name, pack, tmp_path):
-    assert "is no style pack: name a new folder" in refusal("pull_pack", name, tmp_path)
-    assert "is no style pack: name a new folder" in refusal("pull_pack", name, pack)  # it has notes.txt
+    assert "is not a style pack: name a new folder" in refusal("pull_pack", name, tmp_path)
+    assert "is not a style pack: name a new folder" in refusal("pull_pack", name, pack)  # it has notes.txt
     assert (pack / "notes.txt").exists()
-    assert "make it first" in refusal("pull_pack", name, tmp_path / "no/where")
+    assert "create it first" in refusal("pull_pack", name, tmp_path / "no/where")
 
 
 def test_a_failed_pull_leaves_the_older_pack(hub, call, refusal, name, pack, tmp_path):

@@ -224,7 +224,7 @@ def test_spoiled_checkpoint_is_not_taken(running, settings, tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"push_to_hub": "waves"}, "--push-to-hub 'waves' is no name of a repository: write org/name."),
+        ({"push_to_hub": "waves"}, "--push-to-hub 'waves' is not a valid repository name: write org/name."),
         ({"push_every": 5}, "--push-every needs --push-to-hub org/name."),
         ({"hub_checkpoint": True}, "--hub-checkpoint needs --push-to-hub org/name."),
     ],
