@@ -73,6 +73,9 @@ class TrainingConfig:
     deep_style_weight: float = _flag(0.5, "share of the deep part of the style loss, for the sliced distance")
     calm_weight: float = _flag(0.5, "weight of the style loss once more in the calmest place of each photo")
     content_loss_weight: float = _flag(0.2, "weight of the content loss: deep features of the photo are kept")
+    content_ramp: float = _flag(
+        0.6, "share of the steps over which the content weight rises from a quarter to its full value; 0: full at once"
+    )
     tone_weight: float = _flag(0.3, "weight of the tone loss: light and dark stay where the photo has them")
     content_balance: tuple[str, ...] = _flag((), "NAME=FACTOR: content weight of one style, times; repeat for more")
     feature_matching_weight: float = _flag(0.0, "mean activations of deep features as the collection has them")
@@ -180,6 +183,8 @@ class TrainingConfig:
             raise InputError(f"--ema-decay is {self.ema_decay}: it must be below 1, or the average never moves.")
         if self.crop_size % 16:
             raise InputError(f"--crop-size is {self.crop_size}: it must be a multiple of 16.")
+        if self.content_ramp > 1:
+            raise InputError(f"--content-ramp is {self.content_ramp}: it must be 0 to 1.")
         if self.loss_margin % 8 or self.crop_size - 2 * self.loss_margin < 64:
             raise InputError(
                 f"--loss-margin is {self.loss_margin}: it must be a multiple of 8 that leaves 64 pixels of a crop."
