@@ -14,6 +14,8 @@ from styletransfer.packs.contents import (
     DISCOVERY_TAG,
     EVALUATION,
     PHOTO,
+    PROGRESS,
+    PROJECT,
     RECIPE,
     RUN,
     SAMPLES,
@@ -54,6 +56,7 @@ MEASURES = {
 }
 
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
+_URL = re.compile(r"https://[\w.-]+/[\w./-]+", re.ASCII)
 _MARKUP = "<>&|[]`*_~$\\!"
 
 
@@ -74,10 +77,11 @@ def render_card(folder: Path) -> str:
     sections = [
         _front_matter(styles, shown, recipe, run, evaluation),
         f"# {plain(pack_title(styles))}\n\nPhoto in, painting out: one network, these styles.",
+        _progress(run),
         "<Gallery />" if shown else "",
         _style_table(styles, shown, _pairs(recipe.get("note"))),
         _scores(evaluation),
-        _usage(next(iter(styles))),
+        _usage(next(iter(styles)), run),
         f"## Intended use and limits\n\n{LIMITS}",
         _making(recipe, run),
     ]
@@ -249,8 +253,13 @@ def _scores(evaluation: Mapping[str, Any]) -> str:
     return f"## Measured on {plain(_photos_measured_on(evaluation))}\n\n{table}\n\n↓ less is nearer, ↑ more is."
 
 
-def _usage(style: str) -> str:
+def _usage(style: str, run: Mapping[str, Any]) -> str:
+    url = run.get(PROJECT)
+    known = isinstance(url, str) and _URL.fullmatch(url)
+    project = f"[styletransfer]({url})" if known else "styletransfer"
     return f"""## Use
+
+The pack needs the project {project}: in a copy of its source, run `pip install .` once.
 
 ```python
 from styletransfer import StyleTransferPipeline
@@ -264,11 +273,17 @@ python -m styletransfer photo.jpg --pack {PLACE} --style {style} -o painting.png
 ```"""
 
 
+def _progress(run: Mapping[str, Any]) -> str:
+    progress = run.get(PROGRESS)
+    return f"**Unfinished: this pack is from {plain(progress)} of its training.**" if isinstance(progress, str) else ""
+
+
 def _making(recipe: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     """How to make it again: the command, and what is known of the run that made it."""
     lines = []
     if recipe:
-        lines += [f"Trained for {plain(str(recipe.get('steps', '?')))} steps; every setting is in `{RECIPE}`.", ""]
+        steps = f"up to {run[PROGRESS]}" if run.get(PROGRESS) else f"for {recipe.get('steps', '?')} steps"
+        lines += [f"Trained {plain(steps)}; every setting is in `{RECIPE}`.", ""]
         lines += ["```", f"accelerate launch train_accelerate.py --config {RECIPE}", "```", ""]
     lines += [f"- {plain(name)}: {plain(text)}" for name, text in run.items() if isinstance(text, str)]
     datasets = _datasets(run)

@@ -12,6 +12,8 @@ EVALUATION = "evaluation.json"
 SAMPLES = "samples"
 DISCRIMINATOR = "discriminator"  # a folder: the network that the generator was trained against, where a pack carries it
 PHOTO = "_photo"  # among the samples the photo they were painted from; no style can be called so
+PROGRESS = "progress"  # in RUN, of a pack whose training has not ended: "step 4 of 20"
+PROJECT = "project"  # in RUN: address of the source that trained the pack
 DISCOVERY_TAG = "styletransfer-pack"
 
 # A pack comes from strangers: what it may ask of this machine is bounded before anything is fetched or built.
