@@ -30,7 +30,7 @@ class FidInception(nn.Module):
 
     def __init__(self, weights: str | Path) -> None:
         super().__init__()
-        stored = read_weights(Path(weights), "Inception weights")
+        stored = read_weights(Path(weights), "Inception weights", pickled=True)
         self.network = _build()
         expected = self.network.state_dict()
         # Counters that only training needs, absent from files of old torch releases.
