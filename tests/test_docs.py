@@ -1,4 +1,4 @@
-"""What the documents promise: links that lead somewhere, lines of Python that run, a README that one reads in a minute."""
+"""What the documents promise: links that lead to a file, Python that runs, and a README of a page or two."""
 
 import re
 
