@@ -8,6 +8,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 
+# Checkpoints and packs are flushed to the disk, hundreds of times in these tests: in memory that takes no time. Nothing
+# is tested less by it, since what is tested is the death of a process, not of the machine.
+MEMORY, LEAST_MEMORY = "/dev/shm", 4 << 30  # bytes
+if os.path.isdir(MEMORY) and shutil.disk_usage(MEMORY).free > LEAST_MEMORY:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)  # where pytest makes its folders
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
