@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 
 # Set before torch, gradio or huggingface_hub are imported, since they read these once; started programs inherit them.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -10,9 +11,10 @@ os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 
 # Checkpoints and packs are flushed to the disk, hundreds of times in these tests: in memory that takes no time. Nothing
 # is tested less by it, since what is tested is the death of a process, not of the machine.
-MEMORY, LEAST_MEMORY = "/dev/shm", 4 << 30  # bytes
-if os.path.isdir(MEMORY) and shutil.disk_usage(MEMORY).free > LEAST_MEMORY:
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)  # where pytest makes its folders
+os.environ.setdefault(
+    "PYTEST_DEBUG_TEMPROOT",  # where pytest makes its folders
+    "/dev/shm" if os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").free > 4 << 30 else tempfile.gettempdir(),
+)
 
 from collections.abc import Iterator
 from pathlib import Path
