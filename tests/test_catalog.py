@@ -148,5 +148,5 @@ def test_ten_visitors_of_one_pack_load_it_once_and_others_do_not_wait():
 
 
 def test_the_entry_of_a_folder_that_is_no_pack_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no style pack"):
+    with pytest.raises(InputError, match="is not a style pack"):
         folder_entry(tmp_path)

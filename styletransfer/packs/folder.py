@@ -1,4 +1,4 @@
-"""The style pack: a folder that is written whole, read strictly, and described by its card."""
+"""The style pack on disk: written atomically, read strictly, described by its card."""
 
 import copy
 import json
@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from styletransfer.errors import InputError
 from styletransfer.folders import why_unwritten, written_whole
 from styletransfer.models.discriminator import DISCRIMINATOR_BOUNDS, Discriminator
 from styletransfer.models.generator import BOUNDS, Generator
-from styletransfer.packs.card import write_card
+from styletransfer.models.stored_weights import read_weights
+from styletransfer.packs.card import named_texts, write_card
 from styletransfer.packs.contents import (
     CONFIG,
     DISCRIMINATOR,
@@ -28,6 +29,7 @@ from styletransfer.packs.contents import (
     WEIGHTS,
     is_style_name,
     is_style_table,
+    read_json,
 )
 from styletransfer.packs.provenance import versions
 
@@ -36,8 +38,8 @@ def load_pack(folder: str | Path) -> Generator:
     """The generator of a pack, in float32, for use.
 
     Raises:
-        InputError: no such folder, no or foreign config, numbers out of bounds, pickle weights only, or weights that
-            do not fit the config. Nothing is half loaded.
+        InputError: the folder or its config is missing, the config describes something else or has a number out of
+            bounds, there are only pickled weights, or the weights do not fit the config.
     """
     folder = _existing(folder)
     generator = Generator(**_read_config(folder))
@@ -46,24 +48,24 @@ def load_pack(folder: str | Path) -> Generator:
 
 
 def load_discriminator(folder: str | Path) -> Discriminator | None:
-    """The discriminator that a pack carries, in float32, for use; None where it carries none.
+    """The discriminator of a pack, in float32, for use; None where the pack has none.
 
-    Nothing but the page's explanation and fine-tuning needs it.
+    The page needs it to explain a painting, and training to continue from the pack.
 
     Raises:
-        InputError: as `load_pack`; or it knows another number of styles than the pack.
+        InputError: as `load_pack`, or the discriminator was trained for another number of styles.
     """
     folder = _existing(folder)
     place = folder / DISCRIMINATOR
     if not place.is_dir():
         return None
-    styles, config = len(pack_styles(folder)), _read_json(place)
+    styles, config = len(pack_styles(folder)), _read_config_file(place)
     if config.get("_class_name") != Discriminator.__name__ or config.get("styles") != styles:
-        raise InputError(f"{place} is no discriminator of {styles} styles: the two belong to different packs.")
+        raise InputError(f"{place} is not a discriminator for {styles} styles: it belongs to another pack.")
     _check_bounds(place, config, DISCRIMINATOR_BOUNDS)
     undecided = config.get("undecided")
     if not (type(config.get("spectral_norm")) is bool and type(undecided) in (int, float) and math.isfinite(undecided)):
-        raise InputError(f"The {CONFIG} of {place} must say whether spectral_norm is on, and a number of undecided.")
+        raise InputError(f"The {CONFIG} of {place} must have a boolean spectral_norm and a finite number undecided.")
     names = (*DISCRIMINATOR_BOUNDS, "styles", "spectral_norm", "undecided")
     discriminator = Discriminator(**{name: config[name] for name in names})
     _load_weights(place, discriminator)
@@ -71,12 +73,24 @@ def load_discriminator(folder: str | Path) -> Discriminator | None:
 
 
 def pack_styles(folder: str | Path) -> dict[str, str]:
-    """Name -> title of a pack's styles in its order, read without its weights; raises InputError as `load_pack`."""
+    """Name -> title of the styles of a pack, in its order, without reading its weights.
+
+    Raises:
+        InputError: as `load_pack`.
+    """
     return dict(_read_config(_existing(folder))["styles"])
 
 
+def pack_notes(folder: str | Path) -> dict[str, str]:
+    """Style name -> what the recipe says about its painting (painter, title, year); empty for an unreadable recipe."""
+    try:
+        return named_texts(read_json(Path(folder), RECIPE).get("note"))
+    except InputError:
+        return {}
+
+
 def sample_path(folder: str | Path, style: str) -> Path | None:
-    """The picture that shows a style of the pack, where the pack has one."""
+    """The picture that shows a style of the pack, or None where there is none."""
     path = Path(folder) / SAMPLES / f"{style}.webp"
     return path if is_style_name(style) and path.is_file() else None
 
@@ -91,18 +105,17 @@ def save_pack(
     discriminator: Discriminator | None = None,
     half: bool = False,
 ) -> None:
-    """Write a pack whole or not at all; a pack of that name is replaced.
+    """Write a pack atomically; an older pack in the same folder is replaced.
 
     Args:
-        folder: the pack's place; its parent must exist.
+        folder: where the pack goes; its parent must exist.
         generator: the averaged generator, in float32.
-        samples: style name -> what the gallery shows; under PHOTO the photo they were painted from.
+        samples: style name -> the picture that the gallery shows; under PHOTO the photo that all were painted from.
         recipe: the settings of the training run.
-        run: what its card tells of the run beside the versions of libraries, name -> text ("hardware", "training
-            time"); and under "datasets" the list of the Hub datasets it learned from, as `org/name`.
-        discriminator: what the generator was trained against, to be carried in half precision, as 16 bits of each
-            weight are enough for what it is used for.
-        half: store 16 bits of each weight, which halves the pack; painting rounds them to as many anyway.
+        run: facts for the card besides the library versions, name -> text ("hardware", "training time"); "datasets"
+            lists the Hub datasets that the run trained on, as `org/name`.
+        discriminator: stored in float16, which is precise enough for its uses.
+        half: store the generator in float16, which halves the pack. Painting rounds weights to 16 bits anyway.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written.
@@ -115,7 +128,9 @@ def save_pack(
                 picture.save(partial / SAMPLES / f"{style}.webp", quality=82, method=6)
             for name, told in ((RECIPE, recipe), (RUN, {**versions(), **(run or {})})):
                 (partial / name).write_text(json.dumps(dict(told), indent=2) + "\n", encoding="utf-8")
-            shutil.copymode(partial / RECIPE, partial / WEIGHTS)  # safetensors hides what it writes from other users
+            shutil.copymode(
+                partial / RECIPE, partial / WEIGHTS
+            )  # safetensors writes files that only their owner may read
             if discriminator is not None:
                 _save_discriminator(partial, discriminator)
             write_card(partial)
@@ -139,30 +154,23 @@ def _existing(folder: str | Path) -> Path:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    config = _read_json(folder)
+    config = _read_config_file(folder)
     if config.get("_class_name") != Generator.__name__:
-        raise InputError(f"{folder} is no style pack: its {CONFIG} does not describe a {Generator.__name__}.")
+        raise InputError(f"{folder} is not a style pack: its {CONFIG} does not describe a {Generator.__name__}.")
     _check_bounds(folder, config, BOUNDS)
     styles = config.get("styles")
     if not is_style_table(styles):
         raise InputError(f"The pack {folder} must list 1 to {MAX_STYLES} styles as name and title, both texts.")
-    grain = config.get("grain", 0.0)  # packs from before there was one have none
+    grain = config.get("grain", 0.0)  # older packs lack it
     if type(grain) not in (int, float) or not 0 <= grain <= 1:
         raise InputError(f"The pack {folder} has grain = {grain!r}: it must be 0 to 1.")
     return {"styles": styles, **{name: config[name] for name in BOUNDS}, "grain": float(grain)}
 
 
-def _read_json(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG
-    if not path.is_file():
-        raise InputError(f"{folder} is no style pack: it has no {CONFIG}.")
-    if path.stat().st_size > MAX_BYTES[CONFIG]:
-        raise InputError(f"The {CONFIG} of {folder} is larger than {MAX_BYTES[CONFIG] >> 10} KB: no pack needs that.")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"The {CONFIG} of {folder} cannot be read: {error}.") from error
-    return config if isinstance(config, dict) else {}
+def _read_config_file(folder: Path) -> dict[str, Any]:
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{folder} is not a style pack: it has no {CONFIG}.")
+    return read_json(folder, CONFIG)
 
 
 def _check_bounds(folder: Path, config: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]]) -> None:
@@ -177,25 +185,20 @@ def _load_weights(folder: Path, network: Generator | Discriminator) -> None:
         pickles = [file.name for file in folder.iterdir() if file.suffix in PICKLES]
         if pickles:
             raise InputError(
-                f"The pack {folder} holds {pickles[0]}, a pickle that could run code: only {WEIGHTS} is read."
+                f"The pack {folder} holds {pickles[0]}, a pickle, which could run code: only {WEIGHTS} is read."
             )
         raise InputError(f"The pack {folder} has no weights: {WEIGHTS} is missing.")
     if path.stat().st_size > MAX_BYTES[WEIGHTS]:
-        raise InputError(f"The weights of {folder} are larger than {MAX_BYTES[WEIGHTS] >> 20} MB: no pack needs that.")
+        raise InputError(f"The weights of {folder} are larger than {MAX_BYTES[WEIGHTS] >> 20} MB, which no pack needs.")
     expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    try:
-        with safe_open(path, framework="pt") as file:
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
-            stored = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"The weights of {folder} cannot be read: {error}.") from error
+    stored = read_weights(path, "The weights")
     odd = [name for name in sorted(expected.keys() | stored.keys()) if name not in stored or name not in expected]
     odd = odd or [name for name, tensor in stored.items() if tensor.shape != expected[name]]
     odd = odd or [name for name, tensor in stored.items() if not tensor.is_floating_point()]
     if odd:
         raise InputError(
-            f"The weights of {folder} do not fit its {CONFIG} (first at {odd[0]}): the two belong to different packs."
+            f"The weights of {folder} do not fit its {CONFIG}, first at {odd[0]}: the two belong to different packs."
         )
     if not all(tensor.isfinite().all() for tensor in stored.values()):
-        raise InputError(f"The weights of {folder} hold numbers that are not finite: train the pack again.")
+        raise InputError(f"The weights of {folder} contain NaN or infinity: train the pack again.")
     network.load_state_dict(stored)
