@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from styletransfer.errors import InputError
@@ -97,7 +96,7 @@ def load_lpips_heads(path: str | Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file cannot be read, or does not hold the heads (the first that is missing is named).
     """
-    stored, heads = read_weights(Path(path), "LPIPS weights"), {}
+    stored, heads = read_weights(Path(path), "LPIPS weights", pickled=True), {}
     for index, (layer, channels) in enumerate(LPIPS_CHANNELS.items()):
         key = f"lin{index}.model.1.weight"
         if key not in stored or stored[key].shape != (1, channels, 1, 1):
@@ -143,11 +142,7 @@ def _draw_filters(trunk: nn.Sequential) -> None:
 
 
 def _load_first_layers(trunk: nn.Sequential, path: Path, names: dict[int, str]) -> None:
-    try:
-        with safe_open(path, framework="pt") as file:
-            stored = {key.removeprefix("features."): file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except Exception as error:
-        raise InputError(f"Feature weights {path} cannot be read as safetensors: {error}.") from error
+    stored = {key.removeprefix("features."): value for key, value in read_weights(path, "Feature weights").items()}
     if "fire2" not in names.values() and any(".squeeze." in key for key in stored):
         # Its first layer has the shape of VGG's, so the shapes below would not tell.
         raise InputError(f"Feature weights {path.name} are those of squeezenet1_1: name that network instead.")

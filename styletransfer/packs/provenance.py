@@ -1,4 +1,4 @@
-"""What a pack was made with: versions of libraries, the commit of this source, the machine and its time."""
+"""What a pack was made with: library versions, the git commit, the hardware and the training time."""
 
 import os
 import platform
@@ -19,13 +19,13 @@ LIBRARIES = ("styletransfer", "torch", "diffusers", "accelerate")
 def run_facts(
     device: "torch.device", *, processes: int = 1, seconds: float | None = None, datasets: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """What a training run can tell of itself, as `folder.save_pack` takes it.
+    """The facts of a training run that its card shows, as `folder.save_pack` takes them.
 
     Args:
-        device: that one process trained on.
-        processes: all of them, each on such a device; those on CPUs share this machine's cores.
-        seconds: of training, all its parts together when it was resumed.
-        datasets: of the Hub that it learned from, `org/name`.
+        device: the device of one process.
+        processes: their number. Each has such a device; on CPUs they share the cores of this machine.
+        seconds: training time, summed over all parts of a resumed run.
+        datasets: the Hub datasets it trained on, `org/name`.
     """
     facts: dict[str, Any] = {"hardware": _hardware(device, processes)}
     if seconds is not None:
@@ -46,7 +46,7 @@ def _hardware(device: "torch.device", processes: int) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """In two units at most: 45 s, 12 min, 3 h 20 min."""
+    """A time in at most two units: 45 s, 12 min, 3 h 20 min."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
@@ -54,7 +54,7 @@ def _duration(seconds: float) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Name -> version of what makes a pack, with the commit of this source where it is a git checkout."""
+    """Name -> version of Python and the libraries; in a git checkout also the commit."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -66,7 +66,7 @@ def versions() -> dict[str, str]:
 
 
 def _git_commit(root: Path) -> str | None:
-    if not (root / ".git").exists():  # else git would find the repository that an environment happens to lie in
+    if not (root / ".git").exists():  # git itself would search the parent folders, too
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

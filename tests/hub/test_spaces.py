@@ -186,7 +186,7 @@ def test_a_hub_that_falls_silent_is_not_waited_for_for_ever(hub, space):
         ("name", {}, "no name of a Space"),
         (SPACE, {"packs": ["runs/mine/pack"]}, "no name of a pack on the Hub: write org/name"),
         (SPACE, {"packs": ["painter/none"]}, "no pack painter/none"),
-        (SPACE, {"packs": ["painter/broken"]}, "painter/broken is no style pack: its config.json does not describe"),
+        (SPACE, {"packs": ["painter/broken"]}, "painter/broken is not a style pack: its config.json does not describe"),
         ("visitor/page", {}, "Space visitor/page"),
     ],
 )
