@@ -5,12 +5,13 @@ local safetensors file that may hold the first layers only.
 """
 
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from styletransfer.errors import InputError
+from styletransfer.errors import InputError, first_line
 from styletransfer.models.stored_weights import read_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -23,6 +24,14 @@ LPIPS_CHANNELS = {"relu1": 64, "fire3": 128, "fire5": 256, "fire6": 384, "fire7"
 RANDOM = "random"
 PADDINGS = ("zeros", "reflect")
 NETWORKS = ("vgg19", "vgg16", "squeezenet1_1")
+
+
+class DownloadError(InputError):
+    """The pretrained weights of a network are neither in torch's cache nor can they be downloaded."""
+
+    def __init__(self, network: str, reason: str) -> None:
+        self.network, self.reason = network, reason
+        super().__init__(f"The pretrained weights of {network} cannot be downloaded ({reason}): give them as a file.")
 
 
 class Features(nn.Module):
@@ -38,6 +47,7 @@ class Features(nn.Module):
 
     Raises:
         InputError: unknown network or layer, unreadable file, or a layer that the file lacks (it is named).
+        DownloadError: an InputError: the weights cannot be downloaded.
     """
 
     def __init__(
@@ -127,7 +137,14 @@ def _trunk(network: str, pretrained: bool) -> nn.Sequential:
 
     if pretrained:
         with torch.random.fork_rng(devices=[]):  # what torchvision draws before it loads must not shift a training
-            return models.get_model(network, weights="IMAGENET1K_V1").features
+            try:
+                return models.get_model(network, weights="IMAGENET1K_V1").features
+            except (
+                OSError,
+                HTTPException,
+                RuntimeError,
+            ) as error:  # the last: a download that is not what was asked for
+                raise DownloadError(network, first_line(error)) from error
     with torch.device("meta"):  # no memory, no random numbers: all of it is assigned
         return models.get_model(network, weights=None).features
 

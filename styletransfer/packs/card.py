@@ -15,6 +15,8 @@ from styletransfer.packs.contents import (
     DISCOVERY_TAG,
     EVALUATION,
     PHOTO,
+    PROGRESS,
+    PROJECT,
     RECIPE,
     RUN,
     SAMPLES,
@@ -53,6 +55,7 @@ MEASURES = {
 }
 
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
+_URL = re.compile(r"https://[\w.-]+/[\w./-]+", re.ASCII)
 _MARKUP = "<>&|[]`*_~$\\!"
 
 
@@ -73,10 +76,11 @@ def render_card(folder: Path) -> str:
     sections = [
         _front_matter(styles, shown, recipe, run, evaluation),
         f"# {plain(pack_title(styles))}\n\nOne network that turns photos into paintings, in these styles.",
+        _progress(run),
         "<Gallery />" if shown else "",
         _style_table(styles, shown, named_texts(recipe.get("note"))),
         _scores(evaluation),
-        _usage(next(iter(styles))),
+        _usage(next(iter(styles)), run),
         f"## Intended use and limits\n\n{LIMITS}",
         _making(recipe, run),
     ]
@@ -182,9 +186,15 @@ def _front_matter(
         model_name=pack_title(styles),
         eval_results=results or None,
         widget=[{"text": captions[name], "output": {"url": f"{SAMPLES}/{name}.webp"}} for name in shown] or None,
-        **{BLOCK: {"styles": [{"name": name, "title": title} for name, title in styles.items()]}},
+        **{BLOCK: _block(styles, run)},
     )
     return f"---\n{data.to_yaml()}\n---"
+
+
+def _block(styles: Mapping[str, str], run: Mapping[str, Any]) -> dict[str, Any]:
+    """What a search reads: the styles, and how far the training is where it has not ended."""
+    block: dict[str, Any] = {"styles": [{"name": name, "title": title} for name, title in styles.items()]}
+    return block | ({PROGRESS: run[PROGRESS]} if isinstance(run.get(PROGRESS), str) else {})
 
 
 def _results(styles: Mapping[str, str], evaluation: Mapping[str, Any]) -> list[EvalResult]:
@@ -230,8 +240,13 @@ def _scores(evaluation: Mapping[str, Any]) -> str:
     )
 
 
-def _usage(style: str) -> str:
+def _usage(style: str, run: Mapping[str, Any]) -> str:
+    url = run.get(PROJECT)
+    known = isinstance(url, str) and _URL.fullmatch(url)
+    project = f"[styletransfer]({url})" if known else "styletransfer"
     return f"""## Use
+
+The pack needs the project {project}: in a copy of its source, run `pip install .` once.
 
 ```python
 from styletransfer import StyleTransferPipeline
@@ -245,11 +260,17 @@ python -m styletransfer photo.jpg --pack {PLACE} --style {style} -o painting.png
 ```"""
 
 
+def _progress(run: Mapping[str, Any]) -> str:
+    progress = run.get(PROGRESS)
+    return f"**Unfinished: this pack is from {plain(progress)} of its training.**" if isinstance(progress, str) else ""
+
+
 def _making(recipe: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     """How to train the pack again: the command, and the facts of the run that made it."""
     lines = []
     if recipe:
-        lines += [f"Trained for {plain(str(recipe.get('steps', '?')))} steps; every setting is in `{RECIPE}`.", ""]
+        steps = f"up to {run[PROGRESS]}" if run.get(PROGRESS) else f"for {recipe.get('steps', '?')} steps"
+        lines += [f"Trained {plain(steps)}; every setting is in `{RECIPE}`.", ""]
         lines += ["```", f"accelerate launch train_accelerate.py --config {RECIPE}", "```", ""]
     lines += [f"- {plain(name)}: {plain(text)}" for name, text in run.items() if isinstance(text, str)]
     datasets = _datasets(run)

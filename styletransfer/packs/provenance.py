@@ -2,17 +2,21 @@
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from styletransfer.packs.contents import PROJECT
 from styletransfer.paths import ROOT
 
 if TYPE_CHECKING:
     import torch
 
+PUBLIC_HOSTS = ("github.com", "gitlab.com", "codeberg.org", "bitbucket.org", "huggingface.co")
+_REMOTE = re.compile(r"(https://|ssh://|)([^@/]+@)?(?P<host>[\w.-]+)[:/](?P<path>[\w./-]+?)(\.git)?/?", re.ASCII)
 LIBRARIES = ("styletransfer", "torch", "diffusers", "accelerate")
 
 
@@ -28,9 +32,18 @@ def run_facts(
         datasets: the Hub datasets it trained on, `org/name`.
     """
     facts: dict[str, Any] = {"hardware": _hardware(device, processes)}
+    url = project_url(_git(ROOT, "remote", "get-url", "origin") or "")
+    if url:
+        facts[PROJECT] = url
     if seconds is not None:
         facts["training time"] = _duration(seconds)
     return {**facts, "datasets": list(dict.fromkeys(datasets))} if datasets else facts
+
+
+def project_url(remote: str) -> str | None:
+    """The web address of a git remote on a public host, without user and password; None for any other."""
+    match = _REMOTE.fullmatch(remote)
+    return f"https://{match['host']}/{match['path']}" if match and match["host"] in PUBLIC_HOSTS else None
 
 
 def _hardware(device: "torch.device", processes: int) -> str:
@@ -61,14 +74,15 @@ def versions() -> dict[str, str]:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    commit = _git_commit(ROOT)
+    commit = _git(ROOT, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     return {**found, "git commit": commit} if commit else found
 
 
-def _git_commit(root: Path) -> str | None:
-    if not (root / ".git").exists():  # git itself would search the parent folders, too
+def _git(root: Path, *words: str) -> str | None:
+    """What git says of a checkout; None where there is none."""
+    if not (root / ".git").exists():  # else git would find the repository that an environment happens to lie in
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    command = ["git", "-C", str(root), *words]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
     except (OSError, subprocess.SubprocessError):

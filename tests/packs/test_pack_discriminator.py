@@ -16,7 +16,7 @@ from styletransfer.packs.folder import CONFIG, WEIGHTS, load_discriminator, load
 from styletransfer.page.explain import doubts
 from styletransfer.page.studio import Limits, Studio
 from styletransfer.settings import PaintSettings
-from styletransfer.training.setup import initialize_discriminator
+from styletransfer.training.networks import initialize_discriminator
 
 STYLES = {"red": "Red", "blue": "Blue"}
 
