@@ -9,14 +9,12 @@ import gradio as gr
 
 from styletransfer.catalog import Catalog, chosen_catalog
 from styletransfer.errors import InputError
+from styletransfer.hub_catalog import watch_hub
 from styletransfer.images.files import PICTURE_SUFFIXES
 from styletransfer.page.api import NAMES, connect_answers, named
 from styletransfer.page.drawing import Drawing, ask_canvas, build_drawing, connect_drawing
 from styletransfer.page.events import MANY, NO_STYLE, Events, choices, notes_of
-from styletransfer.page.examples import paint_ahead
 from styletransfer.page.head import head_settings
-from styletransfer.page.hub_catalog import watch_hub
-from styletransfer.page.limits import Limits
 from styletransfer.page.look import (
     CSS,
     FILTER_STYLES,
@@ -31,10 +29,11 @@ from styletransfer.page.look import (
 )
 from styletransfer.page.progress import CSS as WAITING_CSS
 from styletransfer.page.progress import SAY_PLACES, let_cancel
-from styletransfer.page.studio import Studio
+from styletransfer.page.server import gpu_decorator, lend_gpu, paint_ahead
+from styletransfer.page.studio import Limits, Studio
 from styletransfer.page.texts import ENGLISH, translations
-from styletransfer.page.zero_gpu import gpu_decorator, lend_gpu
 from styletransfer.paths import EXAMPLES
+from styletransfer.settings import BRUSH_SIZES
 
 MCP_VARIABLE = "STYLETRANSFER_MCP"  # 1: the endpoints are tools for language models, too
 CLEANING = (600, 2 * 3600)  # seconds: how often, and how old uploads and paintings get
@@ -51,7 +50,8 @@ class Parts:
     search: gr.Textbox
     photo: gr.Image
     suits: gr.Button
-    settings: list[gr.components.Component]  # in the order of `events.turn_of`, mask last
+    settings: list[gr.components.Component]  # in the order of `Asked`, mask last
+    mixed_in: tuple[gr.Dropdown, gr.Dropdown]  # two of them: the second style and the third
     drawing: Drawing
     button: gr.Button
     message: gr.HTML
@@ -132,10 +132,14 @@ def _left(studio: Studio, texts: gr.I18n) -> dict[str, object]:
     strength = gr.Slider(0, 1, value=1, step=0.05, label=texts("strength"), elem_id="strength")
     with gr.Accordion(texts("more"), open=False, elem_id="more"):
         more, drawing = _more(studio.catalog, texts)
-    settings = [parts["styles"], strength, *more, drawing.mask]
+    # By name, as the events take them: the order stands in `Asked` alone.
+    named_settings = {"style": parts["styles"], "strength": strength, **more, "mask": drawing.mask}
+    settings = [named_settings[name] for name in NAMES]
+    mixed_in = named_settings["second"], named_settings["third"]
     button = gr.Button(texts("paint"), variant="primary", elem_id="paint")
     message = gr.HTML(html_template='<p role="status">{{value}}</p>', elem_id="message")
-    return parts | {"settings": settings, "drawing": drawing, "button": button, "message": message}
+    found = {"settings": settings, "mixed_in": mixed_in, "drawing": drawing, "button": button, "message": message}
+    return parts | found
 
 
 def _style_cards(catalog: Catalog, texts: gr.I18n) -> dict[str, object]:
@@ -172,19 +176,19 @@ def _photos(texts: gr.I18n) -> dict[str, object]:
     return {"photos": photos, "paint_all": button, "report": report, "zip": archive}
 
 
-def _more(catalog: Catalog, texts: gr.I18n) -> tuple[list[gr.components.Component], Drawing]:
-    brush = gr.Slider(0.7, 4, value=1, step=0.1, label=texts("brush"), elem_id="brush")
+def _more(catalog: Catalog, texts: gr.I18n) -> tuple[dict[str, gr.components.Component], Drawing]:
+    brush = gr.Slider(*BRUSH_SIZES, value=1, step=0.1, label=texts("brush"), elem_id="brush")
     colors = gr.Checkbox(label=texts("colors"), elem_id="colors")
-    mixing: list[gr.components.Component] = []
+    more: dict[str, gr.components.Component] = {"brush_size": brush, "keep_colors": colors}
     for name in ("second", "third"):
         with gr.Row():
-            mixing.append(
-                gr.Dropdown([NO_STYLE, *choices(catalog)], value="", label=texts(name), min_width=140, elem_id=name)
+            more[name] = gr.Dropdown(
+                [NO_STYLE, *choices(catalog)], value="", label=texts(name), min_width=140, elem_id=name
             )
-            mixing.append(
-                gr.Slider(0, 1, value=0.5, step=0.05, label=texts("share"), min_width=140, elem_id=f"{name}-share")
+            more[f"{name}_share"] = gr.Slider(
+                0, 1, value=0.5, step=0.05, label=texts("share"), min_width=140, elem_id=f"{name}-share"
             )
-    return [brush, colors, *mixing], build_drawing(texts)
+    return more, build_drawing(texts)
 
 
 def _right(texts: gr.I18n) -> dict[str, object]:
@@ -304,7 +308,7 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
         [page.load, looks_again.tick],
         events.refresh,
         seen,
-        [parts.styles, parts.pictures, parts.search, parts.settings[4], parts.settings[6], parts.notes, seen],
+        [parts.styles, parts.pictures, parts.search, *parts.mixed_in, parts.notes, seen],
         queue=False,
         show_progress="hidden",
         api_visibility="private",
