@@ -11,14 +11,22 @@ SENTENCES = {
     "Not painted": "没有画成",
     "Cancelled: the photo and all settings are as they were.": "已取消：照片和所有设置都保持原样。",
     "Cancelled: {painted} of {photos} photos are painted.": "已取消：{photos} 张照片中有 {painted} 张已画好。",
-    "Kept of the photo: {kept} (structural similarity; 1 is all of it).": (
-        "保留的照片内容：{kept}（结构相似度；1 为全部保留）。"
-    ),
-    "Closeness to the style: {nearer} (0 is the photo's colors and strokes, 1 those of the style's sample picture).": (
-        "与风格的接近程度：{nearer}（0 是照片的颜色和笔触，1 是风格样图的）。"
-    ),
-    "Grid left by the network: {grid} gray levels (photos have 0.1; from 1 on it is seen).": (
-        "网络留下的网格：{grid} 个灰度级（照片为 0.1；从 1 起可以看见）。"
+    "An example: {title}. Add a photo of yours.": "示例：{title}。请添加您自己的照片。",
+    "Prints sharply up to {width} × {height} cm.": "可清晰打印至 {width} × {height} 厘米。",
+    "Download": "下载",
+    "Download {name}": "下载 {name}",
+    "In numbers": "查看数值",
+    "Nearly everything in your photo can still be made out.": "照片里的内容几乎都还能认出来。",
+    "The shapes of your photo are still there; fine detail has become brushwork.": ("照片的轮廓还在，细节已化为笔触。"),
+    "Only the large shapes of your photo are left; the rest is brushwork.": "照片只留下大的轮廓，其余都化为笔触。",
+    "Colors and strokes are nearly those of the style.": "色彩和笔触已十分接近所选风格。",
+    "Colors and strokes lie between your photo and the style.": "色彩和笔触介于照片与所选风格之间。",
+    "Colors and strokes are still close to your photo.": "色彩和笔触仍接近原照片。",
+    "Up close, a fine grid can be seen.": "近看可见细微的网格。",
+    "Kept of the photo's shapes: {kept} %.": "保留的照片轮廓：{kept}%。",
+    "The way from the photo to the style's sample: {nearer} %.": "从照片到风格样图的接近程度：{nearer}%。",
+    "Grid left by the network: {grid} gray levels (seen from 1 on).": (
+        "网络留下的网格：{grid} 个灰度级（达到 1 即可察觉）。"
     ),
     "There are no photos yet: add some first.": "还没有照片：请先添加几张。",
     "There is no style yet: choose one first.": "还没有风格：请先选择一种。",

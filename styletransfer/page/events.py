@@ -13,16 +13,17 @@ from PIL import Image
 from styletransfer.catalog import Catalog, StyleCard
 from styletransfer.errors import InputError
 from styletransfer.page.calls import curl_call, python_call, shell_call
-from styletransfer.page.language import finished, say, told_in_language
-from styletransfer.page.look import card_pictures
+from styletransfer.page.examples import example_photo
+from styletransfer.page.language import finished, say, told_in_language, visitors_title
+from styletransfer.page.look import QuietPreviews, card_pictures
 from styletransfer.page.progress import passing, shown_steps, unchanged
 from styletransfer.page.requests import archive_of, drawn_mask, new_folder, save_preview, uploaded
-from styletransfer.page.says import about, reading_text, report, sentence, told
-from styletransfer.page.studio import Studio, Turn, load_limited
+from styletransfer.page.says import about, print_hint, reading_text, report, sentence, told
+from styletransfer.page.studio import Shown, Studio, Turn, load_limited
 from styletransfer.paths import SHIPPED_PACK
 
 NO_STYLE = ("–", "")
-MANY = 6  # styles, from which on a field to search them is worth its place
+MANY = 20  # styles, above which a field to search them is worth its place
 
 File = dict[str, Any]
 KEPT_PHOTOS = 64
@@ -37,14 +38,15 @@ class Events:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self._photos: OrderedDict[Path, str] = OrderedDict()  # upload -> its picture on the screen
+        self._previews = QuietPreviews(studio)
 
     def follow(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
-        """Show photo and painting at screen size, if there is a photo; and let the painting be downloaded."""
-        if not photo:
-            yield None, "", gr.Button(interactive=False)
-            return
+        """Show photo and painting at screen size, to be downloaded; those of the example while there is no photo."""
         try:
-            yield *self._preview(photo, *settings), gr.Button(interactive=True)
+            if photo:
+                yield *self._preview(photo, *settings), gr.Button(interactive=True)
+            else:
+                yield *self._example(*settings), gr.Button(interactive=False)
         except InputError as error:
             yield None, sentence(error), gr.Button(interactive=False)
             raise told(error) from error
@@ -123,13 +125,13 @@ class Events:
         )
         return reading_text(explained.reading), *overlays
 
-    def every_style(self, photo: File | None) -> Iterator[Any]:
-        """Put the visitor's own photo on the style cards, painted small in each of them."""
+    def every_style(self, photo: File | None) -> Any:
+        """Put the visitor's own photo on the style cards, painted small in each of them; the samples without one."""
         try:
-            previews = yield from shown_steps(self.studio.in_every_style(uploaded(photo)), 1, say("Painting"))
-            yield card_pictures(self.studio.catalog.styles, previews)
-        except InputError as error:
-            raise told(error) from error
+            previews = self._previews.of(uploaded(photo)) if photo else {}
+        except InputError:  # it has been said beside the photo
+            return gr.skip()
+        return gr.skip() if previews is None else card_pictures(self.studio.catalog.styles, previews)
 
     def styles(self) -> dict[str, Any]:
         """List the styles: key, title, note and pack of each, and the packs that are missing, with the reason."""
@@ -193,11 +195,21 @@ class Events:
 
     def _preview(self, photo: File, *settings: Any) -> tuple[tuple[str, str], str]:
         file, turn = uploaded(photo), turn_of(*settings)
+        pictures, shown = self._shown(file, turn)
+        notes = (say("About this photo: {note}.", note=told_in_language(note)) for note in shown.notes)
+        hint = print_hint(shown.full_size)
+        return pictures, " ".join([about(self._titles(turn), shown.full_size), *hint, *notes])
+
+    def _example(self, *settings: Any) -> tuple[tuple[str, str] | None, str]:
+        file, turn = example_photo(), turn_of(*settings)
+        if file is None:
+            return None, ""
+        return self._shown(file, turn)[0], say("An example: {title}. Add a photo of yours.", title=self._titles(turn))
+
+    def _shown(self, file: Path, turn: Turn) -> tuple[tuple[str, str], Shown]:
         shown = self.studio.show(file, turn)
         name = f"{file.stem[:60]}-{'+'.join(turn.mix).replace('/', '-').replace(':', '-')}"
-        pictures = self._photo_on_screen(file, shown.before), save_preview(shown.after, name)
-        notes = (say("About this photo: {note}.", note=told_in_language(note)) for note in shown.notes)
-        return pictures, " ".join([about(shown.title, shown.full_size), *notes])
+        return (self._photo_on_screen(file, shown.before), save_preview(shown.after, name)), shown
 
     def _photo_on_screen(self, file: Path, photo: Image.Image) -> str:
         """One address for as long as the photo is turned: the browser need not fetch it again."""
@@ -217,7 +229,7 @@ class Events:
         yield str(painted), about(self._titles(turn), size)
 
     def _titles(self, turn: Turn) -> str:
-        return " + ".join(self.studio.catalog.styles[key].title for key in turn.mix)
+        return " + ".join(visitors_title(self.studio.catalog.styles[key].title) for key in turn.mix)
 
 
 def _ships(card: StyleCard) -> bool:
@@ -230,8 +242,8 @@ def notes_of(catalog: Catalog) -> str:
 
 
 def choices(catalog: Catalog) -> list[tuple[str, str]]:
-    """Title and key of every style, as a component offers them."""
-    return [(card.title, key) for key, card in catalog.styles.items()]
+    """Title and key of every style, as a component offers them to this visitor."""
+    return [(visitors_title(card.title), key) for key, card in catalog.styles.items()]
 
 
 def turn_of(

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from gradio.context import LocalContext
 
 from styletransfer.page.chinese import SENTENCES, WORDS
+from styletransfer.page.texts import chinese_title
 
 ENGLISH, CHINESE = "en", "zh"
 GRADIOS_CHINESE = {"zh-cn", "zh-tw"}  # what Gradio's own labels know; all others of China it shows in English
@@ -56,6 +57,11 @@ def speaking(language: str) -> Iterator[None]:
 def finished(text: str) -> str:
     """A sentence in the visitor's language with its capital and its full stop."""
     return f"{text[0].upper()}{text[1:]}{'。' if visitors_language() == CHINESE else '.'}"
+
+
+def visitors_title(title: str) -> str:
+    """A style's title in the visitor's language, where it is known in it."""
+    return chinese_title(title) if visitors_language() == CHINESE else title
 
 
 def visitors_language() -> str:

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "styletransfer"
 # The files whose sentences a visitor can cause. What is wrong with a pack is English, with a lead in Chinese.
 SPEAKING = ("images/files", "images/colors", "images/advice", "pipeline")
 SPEAKING += ("page/api", "page/calls", "catalog", "page/drawing", "page/events", "page/head", "page/look")
-SPEAKING += ("page/progress", "page/requests", "page/says", "page/session", "page/studio", "page/texts")
+SPEAKING += ("page/progress", "page/requests", "page/says", "page/session", "page/studio", "page/texts", "page/visit")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
