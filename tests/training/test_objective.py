@@ -53,8 +53,9 @@ def test_a_painting_has_its_own_style_and_a_photo_its_own_content(distance: str)
     objective = build(configure(style_distance=distance))
     own = objective(PAINTINGS, PHOTOS, STYLES)
     swapped = objective(PAINTINGS, PHOTOS, STYLES.flip(0))
+    least = 1.22 if distance == "sliced" else 1.5  # a distance in place of a square: the root of 1.5
     for name in objective.style:
-        assert swapped[name].item() > 1.5 * own[name].item()  # each is measured against the style asked for
+        assert swapped[name].item() > least * own[name].item()  # each is measured against the style asked for
     assert own["content"].item() > 0.02
     assert objective(PHOTOS, PHOTOS, STYLES)["content"].item() == pytest.approx(0, abs=1e-5)
 
