@@ -120,7 +120,7 @@ def load_row(row: Row, factor: Callable[[Size], float]) -> Image.Image:
 def bad_file(row: Row, otherwise: str, error: InputError) -> str:
     """The line "file: reason" that reports a row that was skipped."""
     path, reason = row_name(row, otherwise), str(error)
-    for start in (f"{path} is ", f"{path} ", "the picture is ", "the picture "):
+    for start in (f"{path} is ", f"{path} ", "The picture is ", "The picture "):
         reason = reason.removeprefix(start)
     return f"{path}: {reason}"
 

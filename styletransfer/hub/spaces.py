@@ -1,11 +1,12 @@
 """The page as a Gradio Space: this source, the packs that ship, and packs of the Hub pinned to the commits of today."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from styletransfer.errors import InputError
 from styletransfer.hub.errors import patiently, told_plainly
-from styletransfer.hub.repos import check_repo_id, commit_files, look_at_pack, named_pack
+from styletransfer.hub.repos import Repo, Seen, check_repo_id, commit_files, fetch_pack, look_at_pack, named_pack
 from styletransfer.packs.contents import CARD, max_bytes
 from styletransfer.paths import ROOT
 
@@ -18,6 +19,8 @@ FOLDERS = ("styletransfer", "styles", "examples", "assets")
 THUMBNAIL = "assets/preview.jpg"  # what the Hub shows where a link to the Space is shared
 PACKS_VARIABLE = "STYLETRANSFER_PACKS"  # what the page reads: org/a@commit,org/b@commit
 KEPT = ".gitattributes"  # the Hub's own
+
+_log = logging.getLogger(__name__)
 
 TEXT = """
 # {title}
@@ -32,7 +35,9 @@ def deploy_space(repo_id: str, *, packs: Sequence[str] = (), private: bool = Fal
     Args:
         repo_id: `org/name` of the Space; it is made if it is missing.
         packs: of the Hub, `org/name[@revision]`, to be offered besides those that ship. Each is pinned to the commit it
-            is at, fetched when the Space is built, and never asked for again. Private ones cannot be fetched then.
+            is at, fetched when the Space is built, and never asked for again. Each is loaded here first, as a broken
+            one would greet every visitor. Of a private one in a public Space a warning is logged: the Space cannot
+            fetch it without a token, and shows it to everybody with one.
         private: of a Space that is made here.
         token: of a user who may write there; the one logged in when None.
 
@@ -47,10 +52,12 @@ def deploy_space(repo_id: str, *, packs: Sequence[str] = (), private: bool = Fal
 
     check_repo_id(repo_id, "Space")
     pins = {repo: look_at_pack(repo, token=token) for repo in map(named_pack, packs)}
+    for repo, seen in pins.items():
+        _check(repo, seen, repo_id, private, token)
     api = HfApi(token=token)
     thumbnail = f"{api.endpoint}/spaces/{repo_id}/resolve/main/{THUMBNAIL}"
     files = _contents({repo.id: pin for repo, pin in pins.items()}, thumbnail)
-    offered = ",".join(f"{repo.id}@{commit}" for repo, (commit, _) in pins.items())
+    offered = ",".join(f"{repo.id}@{seen.commit}" for repo, seen in pins.items())
     with told_plainly(f"Space {repo_id}"):
         patiently(
             lambda: api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
@@ -59,7 +66,20 @@ def deploy_space(repo_id: str, *, packs: Sequence[str] = (), private: bool = Fal
     return f"{api.endpoint}/spaces/{repo_id}"
 
 
-def _contents(pins: Mapping[str, tuple[str, list[str]]], thumbnail: str) -> dict[str, bytes]:
+def _check(repo: Repo, seen: Seen, space: str, private: bool, token: str | None) -> None:
+    """Warn of a private pack in a public Space; raises InputError for a pack that cannot be used."""
+    from styletransfer.packs.folder import load_pack  # it brings torch
+
+    if seen.is_private and not private:
+        _log.warning(
+            "Pack %s is private and Space %s is not: without a token it is missing there, with one everybody sees it.",
+            repo,
+            space,
+        )
+    load_pack(fetch_pack(Repo(repo.id, seen.commit), token=token), repo)
+
+
+def _contents(pins: Mapping[str, Seen], thumbnail: str) -> dict[str, bytes]:
     """File name in the Space -> what goes there."""
     missing = [name for name in (APP, CARD, *FOLDERS) if not (ROOT / name).exists()]
     if missing:
@@ -80,7 +100,7 @@ def _is_source(name: str) -> bool:
     return parts[0] != "styles" or max_bytes("/".join(parts[2:])) is not None
 
 
-def _front_page(pins: Mapping[str, tuple[str, list[str]]], thumbnail: str) -> str:
+def _front_page(pins: Mapping[str, Seen], thumbnail: str) -> str:
     """README.md of the Space: the settings at the top of ours, with the packs to be fetched when it is built."""
     from huggingface_hub import RepoCard
 
@@ -88,7 +108,7 @@ def _front_page(pins: Mapping[str, tuple[str, list[str]]], thumbnail: str) -> st
     data.thumbnail = thumbnail
     if pins:
         # The Hub's form: a repository, its files, a commit. No name of a pack's file has a comma or a space.
-        data.preload_from_hub = [f"{repo} {','.join(names)} {commit}" for repo, (commit, names) in pins.items()]
+        data.preload_from_hub = [f"{repo} {','.join(seen.files)} {seen.commit}" for repo, seen in pins.items()]
     return f"---\n{data.to_yaml()}\n---\n{TEXT.format(title=data.get('title'))}"
 
 

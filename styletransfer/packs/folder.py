@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
-from styletransfer.errors import InputError
+from styletransfer.errors import InputError, first_line
 from styletransfer.folders import why_unwritten, written_whole
 from styletransfer.models.discriminator import DISCRIMINATOR_BOUNDS, Discriminator
 from styletransfer.models.generator import BOUNDS, Generator
@@ -31,17 +31,24 @@ from styletransfer.packs.contents import (
 )
 from styletransfer.packs.provenance import versions
 
+MAX_WEIGHT = 10_000  # the styles that ship stay below 2; far above it all that is painted is black or white
 
-def load_pack(folder: str | Path) -> Generator:
+
+def load_pack(folder: str | Path, name: object = None) -> Generator:
     """The generator of a pack, in float32, for use.
+
+    Args:
+        folder: the pack.
+        name: what people call it, for the sentences of errors, where that is not its folder: a pack of the Hub lies
+            somewhere in a cache, and a visitor of the page is told no paths.
 
     Raises:
         InputError: no such folder, no or foreign config, numbers out of bounds, pickle weights only, or weights that
             do not fit the config. Nothing is half loaded.
     """
-    folder = _existing(folder)
-    generator = Generator(**_read_config(folder))
-    _load_weights(folder, generator)
+    folder, name = _existing(folder, name), name or folder
+    generator = Generator(**_read_config(folder, name))
+    _load_weights(folder, generator, name)
     return generator.eval().requires_grad_(False)
 
 
@@ -57,22 +64,30 @@ def load_discriminator(folder: str | Path) -> Discriminator | None:
     place = folder / DISCRIMINATOR
     if not place.is_dir():
         return None
-    styles, config = len(pack_styles(folder)), _read_json(place)
+    styles, config = len(pack_styles(folder)), _read_json(place, place)
     if config.get("_class_name") != Discriminator.__name__ or config.get("styles") != styles:
-        raise InputError(f"{place} is no discriminator of {styles} styles: the two belong to different packs.")
+        raise InputError(
+            "{pack} is no discriminator of {styles} styles: the two belong to different packs.",
+            pack=place,
+            styles=styles,
+        )
     _check_bounds(place, config, DISCRIMINATOR_BOUNDS)
     undecided = config.get("undecided")
     if not (type(config.get("spectral_norm")) is bool and type(undecided) in (int, float) and math.isfinite(undecided)):
-        raise InputError(f"The {CONFIG} of {place} must say whether spectral_norm is on, and a number of undecided.")
+        raise InputError(
+            "The {file} of {pack} must say whether spectral_norm is on, and a number of undecided.",
+            file=CONFIG,
+            pack=place,
+        )
     names = (*DISCRIMINATOR_BOUNDS, "styles", "spectral_norm", "undecided")
     discriminator = Discriminator(**{name: config[name] for name in names})
-    _load_weights(place, discriminator)
+    _load_weights(place, discriminator, place)
     return discriminator.eval().requires_grad_(False)
 
 
-def pack_styles(folder: str | Path) -> dict[str, str]:
-    """Name -> title of a pack's styles in its order, read without its weights; raises InputError as `load_pack`."""
-    return dict(_read_config(_existing(folder))["styles"])
+def pack_styles(folder: str | Path, name: object = None) -> dict[str, str]:
+    """Name -> title of a pack's styles in its order, read without its weights; arguments and errors as `load_pack`."""
+    return dict(_read_config(_existing(folder, name), name or folder)["styles"])
 
 
 def sample_path(folder: str | Path, style: str) -> Path | None:
@@ -120,7 +135,9 @@ def save_pack(
                 _save_discriminator(partial, discriminator)
             write_card(partial)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"The pack {folder} cannot be written: {why_unwritten(error)}.") from error
+        raise InputError(
+            "The pack {pack} cannot be written: {reason}.", pack=folder, reason=why_unwritten(error)
+        ) from error
 
 
 def _save_discriminator(pack: Path, discriminator: Discriminator) -> None:
@@ -131,71 +148,120 @@ def _save_discriminator(pack: Path, discriminator: Discriminator) -> None:
         shutil.copymode(pack / RECIPE, path)
 
 
-def _existing(folder: str | Path) -> Path:
+def _existing(folder: str | Path, name: object = None) -> Path:
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"There is no style pack at {folder}: give a pack's folder, or its org/name on the Hub.")
+        raise InputError(
+            "There is no style pack at {pack}: give a pack's folder, or its org/name on the Hub.", pack=name or folder
+        )
     return folder
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    config = _read_json(folder)
+def _read_config(folder: Path, name: object) -> dict[str, Any]:
+    config = _read_json(folder, name)
     if config.get("_class_name") != Generator.__name__:
-        raise InputError(f"{folder} is no style pack: its {CONFIG} does not describe a {Generator.__name__}.")
-    _check_bounds(folder, config, BOUNDS)
+        raise InputError(
+            "{pack} is no style pack: its {file} does not describe a {kind}.",
+            pack=name,
+            file=CONFIG,
+            kind=Generator.__name__,
+        )
+    _check_bounds(name, config, BOUNDS)
     styles = config.get("styles")
     if not is_style_table(styles):
-        raise InputError(f"The pack {folder} must list 1 to {MAX_STYLES} styles as name and title, both texts.")
+        raise InputError(
+            "The pack {pack} must list 1 to {most} styles as name and title, both texts.", pack=name, most=MAX_STYLES
+        )
     grain = config.get("grain", 0.0)  # packs from before there was one have none
     if type(grain) not in (int, float) or not 0 <= grain <= 1:
-        raise InputError(f"The pack {folder} has grain = {grain!r}: it must be 0 to 1.")
-    return {"styles": styles, **{name: config[name] for name in BOUNDS}, "grain": float(grain)}
+        raise _out_of_bounds(name, "grain", grain, 0, 1)
+    return {"styles": styles, **{each: config[each] for each in BOUNDS}, "grain": float(grain)}
 
 
-def _read_json(folder: Path) -> dict[str, Any]:
+def _read_json(folder: Path, name: object) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
-        raise InputError(f"{folder} is no style pack: it has no {CONFIG}.")
+        raise InputError("{pack} is no style pack: it has no {file}.", pack=name, file=CONFIG)
     if path.stat().st_size > MAX_BYTES[CONFIG]:
-        raise InputError(f"The {CONFIG} of {folder} is larger than {MAX_BYTES[CONFIG] >> 10} KB: no pack needs that.")
+        raise InputError(
+            "The {file} of {pack} is larger than {most} KB: no pack needs that.",
+            file=CONFIG,
+            pack=name,
+            most=MAX_BYTES[CONFIG] >> 10,
+        )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"The {CONFIG} of {folder} cannot be read: {error}.") from error
+        reason = first_line(error).replace(str(path), CONFIG)
+        raise InputError(
+            "The {file} of {pack} cannot be read: {reason}.", file=CONFIG, pack=name, reason=reason
+        ) from error
     return config if isinstance(config, dict) else {}
 
 
-def _check_bounds(folder: Path, config: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]]) -> None:
+def _check_bounds(pack: object, config: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]]) -> None:
     for name, (least, most) in bounds.items():
         if type(config.get(name)) is not int or not least <= config[name] <= most:
-            raise InputError(f"The pack {folder} has {name} = {config.get(name)!r}: it must be {least} to {most}.")
+            raise _out_of_bounds(pack, name, config.get(name), least, most)
 
 
-def _load_weights(folder: Path, network: Generator | Discriminator) -> None:
+def _out_of_bounds(pack: object, name: str, value: object, least: int, most: int) -> InputError:
+    return InputError(
+        "The pack {pack} has {name} = {value}: it must be {least} to {most}.",
+        pack=pack,
+        name=name,
+        value=repr(value)[:80],
+        least=least,
+        most=most,
+    )
+
+
+def _load_weights(folder: Path, network: Generator | Discriminator, name: object) -> None:
     path = folder / WEIGHTS
     if not path.is_file():
-        pickles = [file.name for file in folder.iterdir() if file.suffix in PICKLES]
-        if pickles:
-            raise InputError(
-                f"The pack {folder} holds {pickles[0]}, a pickle that could run code: only {WEIGHTS} is read."
-            )
-        raise InputError(f"The pack {folder} has no weights: {WEIGHTS} is missing.")
+        raise _no_weights(folder, name)
     if path.stat().st_size > MAX_BYTES[WEIGHTS]:
-        raise InputError(f"The weights of {folder} are larger than {MAX_BYTES[WEIGHTS] >> 20} MB: no pack needs that.")
-    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
+        raise InputError(
+            "The weights of {pack} are larger than {most} MB: no pack needs that.",
+            pack=name,
+            most=MAX_BYTES[WEIGHTS] >> 20,
+        )
+    expected = {key: tensor.shape for key, tensor in network.state_dict().items()}
     try:
         with safe_open(path, framework="pt") as file:
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
-            stored = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
+            stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 not a dict
+            stored = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in stored.items()}
     except (SafetensorError, OSError) as error:
-        raise InputError(f"The weights of {folder} cannot be read: {error}.") from error
-    odd = [name for name in sorted(expected.keys() | stored.keys()) if name not in stored or name not in expected]
-    odd = odd or [name for name, tensor in stored.items() if tensor.shape != expected[name]]
-    odd = odd or [name for name, tensor in stored.items() if not tensor.is_floating_point()]
+        reason = first_line(error).replace(str(path), WEIGHTS)
+        raise InputError("The weights of {pack} cannot be read: {reason}.", pack=name, reason=reason) from error
+    odd = [key for key in sorted(expected.keys() | stored.keys()) if key not in stored or key not in expected]
+    odd = odd or [key for key, tensor in stored.items() if tensor.shape != expected[key]]
+    odd = odd or [key for key, tensor in stored.items() if not tensor.is_floating_point()]
     if odd:
         raise InputError(
-            f"The weights of {folder} do not fit its {CONFIG} (first at {odd[0]}): the two belong to different packs."
+            "The weights of {pack} do not fit its {file} (first at {place}): the two belong to different packs.",
+            pack=name,
+            file=CONFIG,
+            place=odd[0],
         )
     if not all(tensor.isfinite().all() for tensor in stored.values()):
-        raise InputError(f"The weights of {folder} hold numbers that are not finite: train the pack again.")
+        raise InputError("The weights of {pack} hold numbers that are not finite: train the pack again.", pack=name)
+    if any(tensor.abs().max() > MAX_WEIGHT for tensor in stored.values() if tensor.numel()):
+        raise InputError(
+            "The weights of {pack} hold numbers above {most}, with which no picture is painted: train the pack again.",
+            pack=name,
+            most=MAX_WEIGHT,
+        )
     network.load_state_dict(stored)
+
+
+def _no_weights(folder: Path, name: object) -> InputError:
+    pickles = [file.name for file in folder.iterdir() if file.suffix in PICKLES]
+    if not pickles:
+        return InputError("The pack {pack} has no weights: {file} is missing.", pack=name, file=WEIGHTS)
+    return InputError(
+        "The pack {pack} holds {found}, a pickle that could run code: only {file} is read.",
+        pack=name,
+        found=pickles[0],
+        file=WEIGHTS,
+    )

@@ -11,20 +11,19 @@ from gradio.i18n import I18nData
 
 from styletransfer.catalog import Catalog, chosen_catalog
 from styletransfer.errors import InputError
+from styletransfer.hub_catalog import watch_hub
 from styletransfer.images.files import PICTURE_SUFFIXES
 from styletransfer.page.api import NAMES, connect_answers, named
 from styletransfer.page.drawing import Drawing, ask_canvas, build_drawing, connect_drawing
 from styletransfer.page.events import MANY, NO_STYLE, Events, notes_of
-from styletransfer.page.examples import examples, first_pair, paint_ahead
 from styletransfer.page.head import head_settings
-from styletransfer.page.hub_catalog import watch_hub
-from styletransfer.page.limits import Limits
 from styletransfer.page.look import card_pictures, page_css, page_script, theme
 from styletransfer.page.progress import SAY_PLACES, let_cancel
-from styletransfer.page.studio import Studio
+from styletransfer.page.server import examples, first_pair, gpu_decorator, lend_gpu, paint_ahead
+from styletransfer.page.studio import Limits, Studio
 from styletransfer.page.texts import ENGLISH, titled, translations
 from styletransfer.page.visit import Visit, build_history, build_sharing, connect_visit, with_album
-from styletransfer.page.zero_gpu import gpu_decorator, lend_gpu
+from styletransfer.settings import BRUSH_SIZES
 
 MCP_VARIABLE = "STYLETRANSFER_MCP"  # 1: the endpoints are tools for language models, too
 CLEANING = (600, 2 * 3600)  # seconds: how often, and how old uploads and paintings get
@@ -45,7 +44,8 @@ class Parts:
     photo: gr.Image
     percents: dict[gr.Slider, gr.Slider]  # what a visitor turns -> the share between 0 and 1 that is meant
     controls: list[gr.components.Component]  # what a visitor turns, the style first
-    settings: list[gr.components.Component]  # what is meant, in the order of `events.turn_of`, mask last
+    settings: list[gr.components.Component]  # what is meant, in the order of `Asked`, mask last
+    mixed_in: tuple[gr.Dropdown, gr.Dropdown]  # two of them: the second style and the third
     drawing: Drawing
     button: gr.Button
     message: gr.HTML
@@ -132,12 +132,15 @@ def _left(studio: Studio, texts: gr.I18n) -> dict[str, object]:
     with gr.Accordion(texts("more"), open=False, elem_id="more"):
         more, percents, drawing = _more(studio.catalog, texts)
     percents = {percent: strength} | percents
-    meant = [parts["styles"], percent, *more]
-    settings = [percents.get(control, control) for control in meant]
+    turned = {"style": parts["styles"], "strength": percent, **more}
+    # By name, as the events take them: the order stands in `Asked` alone.
+    named_settings = turned | {"mask": drawing.mask}
+    settings = [percents.get(named_settings[name], named_settings[name]) for name in NAMES]
     return parts | {
         "percents": percents,
-        "controls": meant,
-        "settings": [*settings, drawing.mask],
+        "controls": list(turned.values()),
+        "settings": settings,
+        "mixed_in": (more["second"], more["third"]),
         "drawing": drawing,
     }
 
@@ -196,19 +199,19 @@ def _photos(texts: gr.I18n) -> dict[str, object]:
 
 def _more(
     catalog: Catalog, texts: gr.I18n
-) -> tuple[list[gr.components.Component], dict[gr.Slider, gr.Slider], Drawing]:
-    brush = gr.Slider(0.7, 4, value=1, step=0.1, label=texts("brush"), elem_id="brush")
+) -> tuple[dict[str, gr.components.Component], dict[gr.Slider, gr.Slider], Drawing]:
+    brush = gr.Slider(*BRUSH_SIZES, value=1, step=0.1, label=texts("brush"), elem_id="brush")
     colors = gr.Checkbox(label=texts("colors"), elem_id="colors")
-    mixing: list[gr.components.Component] = []
+    more: dict[str, gr.components.Component] = {"brush_size": brush, "keep_colors": colors}
     percents: dict[gr.Slider, gr.Slider] = {}
     for name in ("second", "third"):
         with gr.Row():
             offered = [NO_STYLE, *_titled(catalog, texts)]
-            mixing.append(gr.Dropdown(offered, value="", label=texts(name), min_width=140, elem_id=name))
+            more[name] = gr.Dropdown(offered, value="", label=texts(name), min_width=140, elem_id=name)
             percent, share = _percent(texts("share"), 50, f"{name}-share")
-            mixing.append(percent)
+            more[f"{name}_share"] = percent
             percents[percent] = share
-    return [brush, colors, *mixing], percents, build_drawing(texts)
+    return more, percents, build_drawing(texts)
 
 
 def _stage(studio: Studio, texts: gr.I18n) -> dict[str, object]:
@@ -373,7 +376,7 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
         [page.load, looks_again.tick],
         events.refresh,
         seen,
-        [parts.styles, parts.pictures, parts.search, parts.settings[4], parts.settings[6], parts.notes, seen],
+        [parts.styles, parts.pictures, parts.search, *parts.mixed_in, parts.notes, seen],
         queue=False,
         show_progress="hidden",
         api_visibility="private",

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from styletransfer.page.chinese import SENTENCES
+from styletransfer.page.language import SENTENCES
 from styletransfer.steps import Steps, T, mapped
 
 # Gradio writes these in English into the page, whatever its language, and drops the titles of

@@ -108,7 +108,7 @@ def figure(painting: Path) -> str:
     thumbnail = Path(save_preview(small, f"{painting.stem[:60]}-small"))
     _clean_up_later(painting, thumbnail)
     name = html.escape(painting.name)
-    label = html.escape(say("Download {name}", name=painting.name))
+    label = html.escape(f"{say('Download')} {painting.name}")
     return (
         f'<figure><img src="{_address(thumbnail)}" alt=""><figcaption>{name}</figcaption>'
         f'<a href="{_address(painting)}" download="{name}" aria-label="{label}">{say("Download")}</a></figure>'

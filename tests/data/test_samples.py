@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from styletransfer.data.samples import KEPT_PAINTINGS, Batch, PairedCrops, StepSampler, collate, load_paintings
 from styletransfer.data.sources import load_source
 from styletransfer.errors import InputError
-from styletransfer.images.files import fit_long_side, fit_short_side, load_picture, picture_to_tensor
+from styletransfer.images.files import fit_long_side, load_picture, picture_to_tensor
 
 LEVEL = 2 / 255  # one gray level in [-1, 1]
 
@@ -30,6 +30,11 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
     """Every small square of it is unlike every other, mirrored or not."""
     coarse = np.random.default_rng(seed).integers(0, 256, (height // 4 + 1, width // 4 + 1, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def fit_short_side(image: Image.Image, size: int) -> Image.Image:
+    scale = size / min(image.size)
+    return image.resize(tuple(round(side * scale) for side in image.size), Image.Resampling.LANCZOS)
 
 
 def flat(level: int) -> Image.Image:

@@ -36,7 +36,7 @@ from playwright.sync_api import expect
 from styletransfer.evaluation.metrics import luminance_ssim
 from styletransfer.images.files import load_picture, picture_to_tensor
 from styletransfer.models.generator import Generator
-from styletransfer.page.calls import curl_call
+from styletransfer.page.api import curl_call
 from styletransfer.pipeline import StyleTransferPipeline
 
 
@@ -143,7 +143,7 @@ def test_transparency_stays_and_a_note_about_the_photo_is_shown(page, tmp_path, 
     frames[0].putalpha(Image.linear_gradient("L").resize(photo.size))
     frames[0].save(tmp_path / "moving.png", save_all=True, append_images=frames[1:])
     add(page, tmp_path / "moving.png")
-    says(page, re.compile("^Red, 96 × 80 pixels. About this photo: .*frame"))
+    says(page, re.compile("^Red, 96 × 80 pixels. The picture has several frames: only frame"))
     painting = download(page)[1]
     np.testing.assert_array_equal(painting[..., 3], pixels(frames[0])[..., 3])
     assert_alike(painting, pixels(pipeline(tmp_path / "moving.png", "red")))
