@@ -2,7 +2,7 @@
 
 import sys
 
-from styletransfer.training.trainer import main
+from styletransfer.training.launch import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

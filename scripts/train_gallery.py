@@ -16,8 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
 from styletransfer.packs.card import write_card
+from styletransfer.training.checkpoints import checkpoint_folder
 from styletransfer.training.config import TrainingConfig, load_config, pairs
-from styletransfer.training.setup import checkpoint_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMON = ROOT / "recipes" / "common.yaml"

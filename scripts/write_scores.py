@@ -1,4 +1,4 @@
-"""The scores of all shipped packs, from their evaluation.json, in benchmarks/quality.md and, shorter, in the README.
+"""Write the scores of all shipped packs to benchmarks/quality.md, to the README, and to the card of each pack.
 
 python scripts/write_scores.py
 """
@@ -12,16 +12,23 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
 from styletransfer.evaluation.report import table
+from styletransfer.packs.card import write_card
+from styletransfer.packs.contents import EVALUATION
+from styletransfer.paths import STYLES
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"(?<=<!-- quality -->\n).*?(?=<!-- end of quality -->)", re.DOTALL)
 
 
 def main() -> None:
-    """Read, join, write."""
-    numbers = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(ROOT.glob("styles/*/evaluation.json"))]
+    """Read every evaluation.json, join the numbers, write them."""
+    packs = [path.parent for path in sorted(STYLES.glob("*/config.json"))]
+    for pack in packs:
+        write_card(pack)
+    files = [pack / EVALUATION for pack in packs if (pack / EVALUATION).is_file()]
+    numbers = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     if len({(each["photos"], each["long_side"]) for each in numbers}) != 1:
-        raise SystemExit("the packs were measured on different photos: evaluate them alike first")
+        raise SystemExit("error: The packs were measured on different photos: evaluate all of them on the same ones.")
     styles = {name: found for each in numbers for name, found in each["styles"].items()}
     notes = list(dict.fromkeys(note for each in numbers for note in each["notes"]))
     joined = {**numbers[0], "styles": styles, "notes": notes}
@@ -31,11 +38,12 @@ def main() -> None:
 
 
 def short_table(numbers: dict[str, Any]) -> str:
-    """One row per style: brushwork, content and faults of its paintings."""
+    """One row per style: the brushwork, content and faults of its paintings."""
     lines = [
-        f"Means over {numbers['photos']} photos that training never saw, long side {numbers['long_side']}. Brushwork",
-        "has its colors taken away: 0 is the photo in other colors, 1 is the painting. Flat: in calm places;",
-        "deep: shapes, in deep features; strokes: in early features. Content is LPIPS to the photo: less is nearer.",
+        f"Means over {numbers['photos']} photos that training never saw, long side {numbers['long_side']} pixels.",
+        "Brushwork is measured without color: 0 is a recolored photo, 1 the painting itself. *Flat*: in calm places;",
+        "*deep*: in deep features (shapes); *strokes*: in early features. *Content* is the LPIPS distance to photos,",
+        "lower is better. *Grid* is in gray levels, where 1 is visible; a *border* of 1 is as in the photo.",
         "",
         "| style | flat | deep | strokes | content | grid, worst | border, mean |",
         "|---|---:|---:|---:|---:|---:|---:|",

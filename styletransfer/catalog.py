@@ -1,6 +1,5 @@
 """All styles there are to choose from: of the packs that ship and of those that arrive later, each loaded when used."""
 
-import json
 import logging
 import os
 import threading
@@ -16,7 +15,7 @@ from cachetools import LRUCache
 from styletransfer.errors import InputError, Sentence
 from styletransfer.hub.errors import is_passing
 from styletransfer.models.generator import Share, blended
-from styletransfer.packs.folder import RECIPE, load_pack, pack_styles, sample_path
+from styletransfer.packs.folder import load_pack, pack_notes, pack_styles, sample_path
 from styletransfer.painter import OverlaidPainter, Painter, no_style, place_of
 from styletransfer.paths import SHIPPED_PACK
 from styletransfer.settings import PaintSettings
@@ -207,7 +206,7 @@ def folder_entry(folder: Path, taken: Sequence[str] = ()) -> PackEntry:
         folder: the pack.
         taken: keys of other packs; a style whose name is among them gets its pack's name before it.
     """
-    notes = _notes_of_recipe(folder)
+    notes = {name: " ".join(note.split())[:MAX_NOTE] for name, note in pack_notes(folder).items()}
     cards = [
         StyleCard(
             key=f"{folder.name}:{name}" if name in taken else name,
@@ -259,13 +258,3 @@ def chosen_catalog(environment: Mapping[str, str] = os.environ) -> Catalog:
     catalog = Catalog()
     catalog.add(folder_entry(Path(named)))
     return catalog
-
-
-def _notes_of_recipe(folder: Path) -> dict[str, str]:
-    """Style name -> what the recipe of a pack says of its painting; nothing where it says none, or nonsense."""
-    try:
-        recipe = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
-        pairs = [text.split("=", 1) for text in recipe.get("note", [])]
-        return {name: " ".join(note.split())[:MAX_NOTE] for name, note in pairs}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return {}

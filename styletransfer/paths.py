@@ -1,8 +1,15 @@
-"""Where the packs that ship, the example photos and the page's pictures lie: the one place that knows."""
+"""Where the packs that ship, the example photos and the page's pictures lie: the one place that knows.
+
+In a checkout, and in a Space made from one, `styles/`, `examples/` and `assets/` lie beside the package. An installed
+wheel carries the same folders inside the package (see `tool.setuptools` in pyproject.toml).
+"""
 
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent  # of the checkout, or of the Space that was made from one
-SHIPPED_PACK = ROOT / "styles" / "starry-night"  # the pack that is used where none is named; the others lie beside it
-EXAMPLES = ROOT / "examples"
-ASSETS = ROOT / "assets"
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE.parent  # of the checkout or the Space; of an installed package the folder that it is installed in
+_DATA = PACKAGE if (PACKAGE / "styles").is_dir() else ROOT
+STYLES = _DATA / "styles"
+SHIPPED_PACK = STYLES / "starry-night"  # the pack that is used where none is named
+EXAMPLES = _DATA / "examples"
+ASSETS = _DATA / "assets"

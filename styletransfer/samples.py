@@ -14,8 +14,8 @@ GRID_SIDE = 384  # long side of a picture in a grid, pixels
 PACK_SIDE = 512  # and of the sample that a pack shows
 
 
-def first_readable(rows: Iterable[Row], count: int) -> list[Image.Image]:
-    """The first `count` pictures of a source that can be opened. Raises InputError when there is none."""
+def first_readable(rows: Iterable[Row], count: int, what: str = "the sample photos") -> list[Image.Image]:
+    """The first `count` pictures of a source, `what`, that can be opened. Raises InputError when there is none."""
     pictures: list[Image.Image] = []
     first = None
     for row in rows:
@@ -27,7 +27,7 @@ def first_readable(rows: Iterable[Row], count: int) -> list[Image.Image]:
         if len(pictures) == count:
             break
     if not pictures:
-        raise InputError(f"None of the sample photos can be opened (first: {first}): give others.")
+        raise InputError(f"None of {what} can be opened (the first is {first}): give others.")
     return pictures
 
 

@@ -2,11 +2,19 @@
 
 import os
 import shutil
+import tempfile
 
 # Set before torch, gradio or huggingface_hub are imported, since they read these once; started programs inherit them.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+
+# Checkpoints and packs are flushed to the disk, hundreds of times in these tests: in memory that takes no time. Nothing
+# is tested less by it, since what is tested is the death of a process, not of the machine.
+os.environ.setdefault(
+    "PYTEST_DEBUG_TEMPROOT",  # where pytest makes its folders
+    "/dev/shm" if os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").free > 4 << 30 else tempfile.gettempdir(),
+)
 
 from collections.abc import Iterator
 from pathlib import Path

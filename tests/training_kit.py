@@ -186,7 +186,7 @@ def hub_environment():
 def forked():
     """Makes processes that have the libraries of a training imported and take the Hub at HUB_PORT for the real one."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["styletransfer.training.trainer", "torchvision.models", "runpy"])
+    context.set_forkserver_preload(["styletransfer.training.launch", "torchvision.models", "runpy"])
     before = dict(os.environ)
     os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | hub_environment()
     try:

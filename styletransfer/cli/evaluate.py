@@ -1,4 +1,4 @@
-"""`python -m styletransfer evaluate`: what a pack's paintings measure, as a table, a JSON file and a figure."""
+"""`python -m styletransfer evaluate`: measures a pack and writes a table, a JSON file and a figure."""
 
 import argparse
 import json
@@ -13,10 +13,10 @@ COMMANDS = ("evaluate",)
 
 
 def run(arguments: Sequence[str], parser: type[argparse.ArgumentParser]) -> int:
-    """Run one of COMMANDS, with the arguments from its name on; returns 0. Raises InputError for whatever fails."""
+    """Run one of COMMANDS with the arguments that begin with its name; returns 0. Raises InputError if it fails."""
     made = parser(
         prog="python -m styletransfer evaluate",
-        description="Measure what a pack paints, beside the photos themselves and the style's colors only.",
+        description="Measure the paintings of a pack, beside the photos and the photos in the style's colors.",
     )
     _add_inputs(made)
     _add_outputs(made)
@@ -25,29 +25,35 @@ def run(arguments: Sequence[str], parser: type[argparse.ArgumentParser]) -> int:
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("pack", metavar="PACK", help="a style pack")
+    add("pack", metavar="PACK", help="the style pack: a folder, or org/name[@revision] on the Hub")
     add(
         "--photos",
         required=True,
         metavar="SOURCE",
-        help="photos that training never saw: a folder or one picture",
+        help="photos that training never saw: a folder, one picture, or a dataset on the Hub",
     )
     add(
         "--style",
         action="append",
         required=True,
         metavar="NAME=SOURCE",
-        help="a style of the pack and its paintings, a folder or one picture; repeat for more",
+        help="a style of the pack and the source of its paintings, as for --photos; may be repeated",
     )
-    add("--size", type=_count, default=512, metavar="PIXELS", help="long side of photos and paintings (%(default)s)")
-    add("--style-network-weights", metavar="FILE", help="VGG-19 as safetensors (default: torchvision's)")
-    add("--content-network-weights", metavar="FILE", help="SqueezeNet 1.1 as safetensors (default: torchvision's)")
+    add(
+        "--size",
+        type=_count,
+        default=512,
+        metavar="PIXELS",
+        help="long side of photos and paintings (default: %(default)s)",
+    )
+    add("--style-network-weights", metavar="FILE", help="safetensors file of VGG-19 (default: torchvision's)")
+    add("--content-network-weights", metavar="FILE", help="safetensors file of SqueezeNet 1.1 (default: torchvision's)")
     add(
         "--lpips-weights",
         metavar="FILE",
-        help="heads of LPIPS: squeeze.pth of the Python package lpips, or safetensors",
+        help="linear heads of LPIPS: squeeze.pth of the Python package lpips, or a safetensors file",
     )
-    add("--debug", action="store_true", help="with an error, show where in the code it arose")
+    add("--debug", action="store_true", help="show a traceback with an error")
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
@@ -56,23 +62,29 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         "--json",
         type=Path,
         metavar="FILE",
-        help="write all numbers here; as evaluation.json of the pack its card has them",
+        help="write all numbers to FILE; the card of a pack shows its evaluation.json",
     )
-    add("--figure", type=Path, metavar="FILE", help="write a picture of photos and paintings here")
-    add("--limit", type=_count, metavar="N", help="photos, evenly spaced over the source (default: all)")
-    add("--seed", type=int, default=0, metavar="N", help="of the intervals (%(default)s)")
+    add("--figure", type=Path, metavar="FILE", help="write a picture of photos and paintings to FILE")
+    add("--limit", type=_count, metavar="N", help="use N photos, evenly spaced over the source (default: all)")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="random seed of the confidence intervals (default: %(default)s)",
+    )
     add(
         "--inception-weights",
         metavar="FILE",
-        help="pt_inception-2015-12-05-6726825d.pth of pytorch-fid, for KID and FID",
+        help="pt_inception-2015-12-05-6726825d.pth of pytorch-fid, needed for KID and FID",
     )
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     for path in filter(None, (options.json, options.figure)):
-        if not path.absolute().parent.is_dir():  # said before minutes of measuring
-            raise InputError(f"there is no folder {path.parent} for {path.name}; make it first")
-    # What needs torch is imported here: --help and mistyped arguments are answered at once.
+        if not path.absolute().parent.is_dir():  # checked before minutes of measuring
+            raise InputError(f"There is no folder {path.parent} for {path.name}: make it first.")
+    # Modules that need torch are imported here, so that --help and mistyped arguments are answered at once.
     from styletransfer.evaluation.evaluate import evaluate
     from styletransfer.evaluation.judge import WeightFiles
     from styletransfer.evaluation.report import contact_sheet, table
@@ -94,14 +106,14 @@ def _evaluate(options: argparse.Namespace) -> int:
         limit=options.limit,
         seed=options.seed,
     )
-    if int(os.environ.get("RANK", 0)) > 0:  # the first process of a launch speaks for all
+    if int(os.environ.get("RANK", 0)) > 0:  # only the first process of a launch prints
         return 0
     print(table(found.numbers), end="")
     if options.json:
         try:
             options.json.write_text(json.dumps(found.numbers, indent=2) + "\n", encoding="utf-8")
         except OSError as error:
-            raise InputError(f"{options.json} cannot be written: {why_unwritten(error)}") from error
+            raise InputError(f"{options.json} cannot be written: {why_unwritten(error)}.") from error
     if options.figure:
         save_picture(contact_sheet(found.figure), options.figure)
     return 0
@@ -109,5 +121,5 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)

@@ -1,14 +1,15 @@
-"""The commands that talk to the Hub: push a pack, pull one, search for some, deploy the page."""
+"""The commands that talk to the Hub: push a pack, pull one, search for packs, deploy the page."""
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from styletransfer.hub import packs as hub
 from styletransfer.hub import spaces
 from styletransfer.training.checkpoints import is_checkpoint
-from styletransfer.training.hub_checkpoints import push_checkpoint
+from styletransfer.training.publishing import push_checkpoint
 
 COMMANDS = ("push", "pull", "search", "deploy-space")
 
@@ -25,25 +26,34 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
 def _with_commands(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     push = _add(commands, "push", _push, "upload a pack to the Hub as one commit, and tag it")
-    push.add_argument("folder", type=Path, help="of a style pack, or of a checkpoint, which goes to a branch")
-    push.add_argument("repo", metavar="org/name", help="made if it is missing")
-    push.add_argument("--private", action="store_true", help="make it a private repository")
-    push.add_argument("--revision", default="main", metavar="BRANCH", help="made if it is missing (default: main)")
-    push.add_argument("--tag", metavar="TAG", help="its version (default: the next of v1, v2, ...)")
-    pull = _add(commands, "pull", _pull, "copy a pack of the Hub into a folder")
-    pull.add_argument("repo", metavar="org/name[@revision]")
-    pull.add_argument("folder", type=Path, help="a new one, or one with a pack to replace")
-    search = _add(commands, "search", _search, "list the packs on the Hub, newest first")
-    search.add_argument("--author", action="append", default=[], metavar="A", help="only theirs; repeat for more")
-    deploy = _add(commands, "deploy-space", _deploy, "make or renew a Gradio Space that serves the page")
-    deploy.add_argument("repo", metavar="org/name", help="of the Space, made if it is missing")
+    push.add_argument(
+        "folder", type=Path, help="folder of a style pack, or of a checkpoint, which goes to the branch `checkpoints`"
+    )
+    push.add_argument("repo", metavar="org/name", help="repository on the Hub; it is created if it is missing")
+    push.add_argument("--private", action="store_true", help="create the repository as a private one")
+    push.add_argument(
+        "--revision",
+        default="main",
+        metavar="BRANCH",
+        help="branch to push to; it is created if it is missing (default: main)",
+    )
+    push.add_argument("--tag", metavar="TAG", help="tag for this version, a new one (default: the next of v1, v2, ...)")
+    pull = _add(commands, "pull", _pull, "copy a pack from the Hub into a folder")
+    pull.add_argument("repo", metavar="org/name[@revision]", help="pack on the Hub, with a branch, tag or commit")
+    pull.add_argument("folder", type=Path, help="a new folder, or one whose pack is to be replaced")
+    search = _add(commands, "search", _search, "list the style packs on the Hub, newest first")
+    search.add_argument(
+        "--author", action="append", default=[], metavar="NAME", help="list packs of this author; repeat for more"
+    )
+    deploy = _add(commands, "deploy-space", _deploy, "create or update a Gradio Space that serves the page")
+    deploy.add_argument("repo", metavar="org/name", help="name of the Space; it is created if it is missing")
     deploy.add_argument(
         "--packs",
         default="",
         metavar="org/a[@revision],org/b",
-        help="packs on the Hub to offer besides the shipped",
+        help="packs on the Hub that the page offers besides those in this repository",
     )
-    deploy.add_argument("--private", action="store_true", help="make it a private Space")
+    deploy.add_argument("--private", action="store_true", help="create the Space as a private one")
     return parser
 
 
@@ -52,7 +62,7 @@ def _add(
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
     parser.set_defaults(command=command)
-    parser.add_argument("--debug", action="store_true", help="with an error, show where in the code it arose")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
@@ -71,7 +81,11 @@ def _pull(options: argparse.Namespace) -> None:
 
 
 def _search(options: argparse.Namespace) -> None:
-    for pack in hub.search_packs(options.author):
+    packs = hub.search_packs(options.author)
+    if not packs:
+        whose = f" by {' or '.join(options.author)}" if options.author else ""
+        print(f"There is no style pack{whose} on the Hub.", file=sys.stderr)
+    for pack in packs:
         day = pack.last_modified.date().isoformat() if pack.last_modified else "?"
         print(f"{pack.repo_id}@{pack.sha}  {day}  {pack.title}  ({', '.join(pack.styles)})")
 

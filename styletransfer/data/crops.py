@@ -1,4 +1,4 @@
-"""Rows of a source in, squares of photos and paintings out: where each is cut depends on its sample number alone."""
+"""Cuts square crops out of photos and paintings; the place of a crop depends on the seed and its sample number only."""
 
 import io
 import math
@@ -14,9 +14,9 @@ from torch import Tensor
 from styletransfer.errors import InputError
 from styletransfer.images.files import MAX_PIXELS, load_picture, picture_to_tensor
 
-LEAST_SIDE = 16  # pixels; less is a tracking pixel or an icon, nothing to learn from
+LEAST_SIDE = 16  # pixels; smaller pictures are icons and tracking pixels
 
-# Independent streams of random numbers, so that a bad photo moves no painting.
+# Independent streams of random numbers, so that a skipped photo does not change the crops of paintings.
 CUT_PHOTO, CUT_PAINTING, AUGMENTATION = range(3)
 
 Size = tuple[int, int]  # width and height in pixels
@@ -26,25 +26,24 @@ LoadRow = Callable[[Row], Image.Image]  # raises InputError for a picture that c
 
 @dataclass(frozen=True)
 class Cropper:
-    """How photos and paintings become squares; see PairedCrops."""
+    """How crops are cut; its fields are arguments of PairedCrops and StreamedCrops."""
 
-    crop_size: int  # side of the squares in pixels, at least 16
-    photo_scale: tuple[float, float] = (1.0, 1.5)  # short side of a photo in crop sizes: least, greatest
-    painting_size: int = 512  # long side of a painting in pixels
-    seed: int = 0  # at least 0; with the sample number it decides everything
-    flip_paintings: bool = False  # mirrors half of them; off, because strokes have a direction
+    crop_size: int  # side of the crops in pixels, at least 16
+    photo_scale: tuple[float, float]  # short side of a photo in crop sizes: smallest, largest
+    painting_size: int  # long side of a painting in pixels
+    seed: int = 0  # at least 0
 
     def __post_init__(self) -> None:
         """Raises InputError for a value out of its range."""
         low, high = self.photo_scale
         for right, sentence in (
-            (self.crop_size >= LEAST_SIDE, f"crop_size is {self.crop_size}; it must be at least {LEAST_SIDE}"),
-            (1 <= low <= high < math.inf, f"photo_scale is {low} to {high}; it must rise and begin at 1 or more"),
+            (self.crop_size >= LEAST_SIDE, f"crop_size is {self.crop_size}: it must be at least {LEAST_SIDE}."),
+            (1 <= low <= high < math.inf, f"photo_scale is {low} to {high}: it must rise and begin at 1 or more."),
             (
                 self.painting_size >= LEAST_SIDE,
-                f"painting_size is {self.painting_size}; it must be at least {LEAST_SIDE}",
+                f"painting_size is {self.painting_size}: it must be at least {LEAST_SIDE}.",
             ),
-            (self.seed >= 0, f"seed is {self.seed}; it must be at least 0"),
+            (self.seed >= 0, f"seed is {self.seed}: it must be at least 0."),
         ):
             if not right:
                 raise InputError(sentence)
@@ -54,34 +53,33 @@ class Cropper:
         return np.random.default_rng((self.seed, stream, k))
 
     def photo_factor(self, k: int) -> Callable[[Size], float]:
-        """By how much photo k is scaled, from its size."""
+        """The function from the size of photo k to the factor by which it is scaled."""
         low, high = self.photo_scale
         short_side = self.crop_size * (low + (high - low) * self.random(CUT_PHOTO, k).random())
         return lambda size: short_side / min(size)
 
     def painting_factor(self, size: Size) -> float:
-        """By how much a painting is scaled, from its size."""
+        """The factor by which a painting of that size is scaled."""
         return max(self.painting_size / max(size), self.crop_size / min(size))
 
     def painting_scaled(self, size: Size) -> Size:
-        """The size at which squares are cut out of a painting."""
+        """The size that a painting has when crops are cut out of it."""
         return _scaled(size, self.painting_factor(size), self.crop_size)
 
     def cut_photo(self, k: int, photo: Image.Image) -> Tensor:
-        """The square (1, 3, c, c) in [-1, 1] of sample k."""
+        """The crop (1, 3, c, c) in [-1, 1] of sample k."""
         _, flip, *place = self.random(CUT_PHOTO, k).random(4)
         size = _scaled(photo.size, self.photo_factor(k)(photo.size), self.crop_size)
         return _cut(photo, size, self.crop_size, place, flip < 0.5)
 
     def cut_painting(self, k: int, painting: Image.Image) -> Tensor:
-        """The square (1, 3, c, c) in [-1, 1] of sample k."""
-        flip, *place = self.random(CUT_PAINTING, k).random(3)
-        size = self.painting_scaled(painting.size)
-        return _cut(painting, size, self.crop_size, place, self.flip_paintings and flip < 0.5)
+        """The crop (1, 3, c, c) in [-1, 1] of sample k."""
+        _, *place = self.random(CUT_PAINTING, k).random(3)  # never mirrored: strokes have a direction
+        return _cut(painting, self.painting_scaled(painting.size), self.crop_size, place, mirrored=False)
 
 
 def row_name(row: Row, otherwise: str) -> str:
-    """The file that a row of a source came from, as far as it is known."""
+    """The file of a row, or `otherwise` where it is not known."""
     return str((row["image"] or {}).get("path") or otherwise)
 
 
@@ -90,15 +88,15 @@ def row_source(row: Row) -> str | bytes:
     image = row["image"] or {}
     source = image.get("path") if image.get("bytes") is None else image["bytes"]
     if source is None:
-        raise InputError("the picture is missing from its dataset; leave its row out")
+        raise InputError("The picture is missing from its dataset: leave its row out.")
     return source
 
 
 def load_row(row: Row, factor: Callable[[Size], float]) -> Image.Image:
-    """The picture of a row, upright and in sRGB; `factor` tells from its size how it will be scaled afterwards.
+    """The picture of a row, upright and in sRGB; `factor` maps its size to the factor by which it will be scaled.
 
-    A large JPEG comes at 1/2, 1/4 or 1/8 of its size, at least twice what is asked for: the decoder then leaves fine
-    detail out before it costs anything.
+    A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, but at least at twice the size that is needed: that is
+    faster than to decode fine detail and throw it away.
 
     Raises:
         InputError: the picture is missing, damaged or too small.
@@ -113,22 +111,24 @@ def load_row(row: Row, factor: Callable[[Size], float]) -> Image.Image:
                 jpeg.draft(None, _scaled(jpeg.size, 2 * factor(jpeg.size), LEAST_SIDE))
             rgb = load_picture(jpeg).rgb
     if min(rgb.size) < LEAST_SIDE:
-        raise InputError(f"the picture is only {rgb.width}x{rgb.height}; {LEAST_SIDE}x{LEAST_SIDE} is the least")
+        raise InputError(
+            f"The picture is only {rgb.width}x{rgb.height} pixels: it must be at least {LEAST_SIDE}x{LEAST_SIDE}."
+        )
     return rgb
 
 
 def bad_file(row: Row, otherwise: str, error: InputError) -> str:
     """The line "file: reason" that reports a row that was skipped."""
-    path, reason = row_name(row, otherwise), str(error)
-    for start in (f"{path} is ", f"{path} ", "The picture is ", "The picture "):
+    path, reason = row_name(row, otherwise), str(error).rstrip(".")
+    for start in (f"{path} is ", f"{path} ", "The picture is ", "The picture ", "the picture is ", "the picture "):
         reason = reason.removeprefix(start)
     return f"{path}: {reason}"
 
 
 def nothing_usable(name: str, skipped: Sequence[str]) -> InputError:
-    """What is said of a source in which everything is bad."""
+    """The error for a source in which every file was skipped."""
     return InputError(
-        f"none of {name} ({len(skipped)}) can be used; the first is {skipped[0] if skipped else 'missing'}"
+        f"None of {name} ({len(skipped)}) can be used; the first is {skipped[0] if skipped else 'missing'}."
     )
 
 
@@ -147,7 +147,7 @@ def _scaled(size: Size, factor: float, least: int) -> Size:
 
 
 def _cut(image: Image.Image, size: Size, side: int, place: Sequence[float], mirrored: bool) -> Tensor:
-    """A square (1, 3, side, side) of the image scaled to `size`; only the square is computed.
+    """A crop (1, 3, side, side) of the image scaled to `size`; only the crop is computed.
 
     place: two numbers in [0, 1), from the first to the last possible position across and down.
     """

@@ -1,11 +1,10 @@
-"""Pictures in, batches of photos and paintings out.
+"""Makes batches of photos and paintings from datasets of pictures.
 
-Every sample is a pure function of the seed and its number: a run resumes by starting at another number, and any count
-of processes and workers gives the same stream.
+A sample is a pure function of the seed and its number. So a run resumes by starting at another number, and any number
+of processes and workers gives the same samples.
 """
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import islice, pairwise
@@ -14,6 +13,7 @@ from typing import NamedTuple, Protocol
 import datasets
 import numpy as np
 import torch
+from cachetools import LRUCache
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
@@ -22,11 +22,11 @@ from styletransfer.data.crops import AUGMENTATION, Cropper, LoadRow, Row, bad_fi
 from styletransfer.errors import InputError
 from styletransfer.images.files import fit_long_side, picture_to_tensor
 
-KEPT_PAINTINGS = 64  # a style with at most so many paintings has them kept in memory, ready to be cut
-KEPT_PIXELS = 20_000_000  # of all of them together, in each worker; 3 bytes each
-STREAM_LOOK = 4  # so many times the paintings wanted are looked at, at most, where a stream has bad ones
+KEPT_PAINTINGS = 64  # a style with at most this many paintings keeps them in memory, decoded and scaled
+KEPT_PIXELS = 20_000_000  # of all styles together, in each worker; 3 bytes each
+STREAM_LOOK = 4  # in a stream with bad pictures, at most this many times the number wanted are tried
 
-# Independent streams of random numbers, after those of the crops; style i is ordered by STYLES + i, another by CHOICE.
+# Independent streams of random numbers, after those of the crops; STYLES + i orders style i.
 PHOTOS, STYLES, CHOICE = 3, 4, 2**20
 
 
@@ -37,24 +37,24 @@ class Batch(NamedTuple):
     painting: Tensor  # (N, 3, c, c) float32 in [-1, 1]
     style_weights: Tensor  # (N, S) float32, one-hot: the style of the painting
     augmentation: Tensor  # (N, 2, 8) float32, uniform in [0, 1), for the discriminator: [:, 0] real, [:, 1] fake
-    skipped: list[str]  # "path: reason" of each bad file met on the way
-    position: str = ""  # JSON: where streams go on after this batch; empty where nothing is streamed
+    skipped: list[str]  # "path: reason" of each file that could not be used
+    position: str = ""  # JSON: where streams continue after this batch; empty where nothing is streamed
 
 
 class Pictures(Protocol):
-    """An endless supply of pictures for sample after sample."""
+    """An endless supply of pictures."""
 
-    keeps: bool  # whether the pictures stay in memory, as `load` made them
+    keeps: bool  # whether the pictures stay in memory as `load` returned them
 
     def take(self, number: int, load: LoadRow) -> tuple[Image.Image, list[str]]:
-        """What `load` makes of the next row that it can use, and the bad files before it."""
+        """What `load` returns for the next row that can be used, and the files skipped before it."""
 
 
 class Shuffled:
-    """The pictures of a source in an endless order: all of them once, then all in another order."""
+    """The pictures of a source without end: each epoch has all of them once, in an order of its own."""
 
     def __init__(self, name: str, rows: datasets.Dataset, seed: int, stream: int, kept: "Kept | None" = None) -> None:
-        """Raises InputError where every file is bad: here and not in a worker, which would wrap the sentence."""
+        """Raises InputError where no file can be used: here, as a worker would wrap the message in a traceback."""
         self.rows = rows
         self.seed, self.stream = seed, stream
         self.keeps = kept is not None and len(rows) <= KEPT_PAINTINGS
@@ -62,7 +62,7 @@ class Shuffled:
         _first_good(name, rows, range(len(rows)), partial(load_row, factor=lambda size: 0.0))
 
     def take(self, number: int, load: LoadRow) -> tuple[Image.Image, list[str]]:
-        """The picture `number` of the order, or the next one that can be used."""
+        """Picture `number` of the order, or the next one that can be used."""
         epoch, first = divmod(number, len(self.rows))
         order = _order(self.seed, self.stream, epoch, len(self.rows))
         turned = (int(order[(first + i) % len(order)]) for i in range(len(order)))
@@ -74,7 +74,7 @@ class Shuffled:
 
 @lru_cache(maxsize=32)
 def _order(seed: int, stream: int, epoch: int, count: int) -> np.ndarray:
-    """The order (count,) in which an epoch takes the pictures of a source."""
+    """The permutation (count,) of a source's pictures in one epoch."""
     return np.random.default_rng((seed, stream, epoch)).permutation(count)
 
 
@@ -85,7 +85,7 @@ def _first_good(
     load: LoadRow,
     keep: Callable[[int, Callable[[], Image.Image]], Image.Image] = lambda index, load: load(),
 ) -> tuple[Image.Image, list[str]]:
-    """What `load` makes of the first row that it can use, and what was wrong with those before."""
+    """What `load` returns for the first row that can be used, and what is wrong with the rows before it."""
     skipped: list[str] = []
     for index in order:
         try:
@@ -96,32 +96,27 @@ def _first_good(
 
 
 class Kept:
-    """Pictures in memory, those used last, up to a number of pixels; they do not travel to other processes."""
+    """Pictures in memory, the most recently used, up to a number of pixels. A worker process begins with none."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.pixels = 0
-        self.pictures: OrderedDict[tuple[int, int], Image.Image] = OrderedDict()
+        self.pictures: LRUCache = LRUCache(limit, getsizeof=lambda picture: math.prod(picture.size))
 
     def __reduce__(self) -> tuple[type["Kept"], tuple[int]]:
         return Kept, (self.limit,)
 
     def get(self, key: tuple[int, int], make: Callable[[], Image.Image]) -> Image.Image:
-        """The picture of that key, made if it is not there."""
-        if key in self.pictures:
-            self.pictures.move_to_end(key)
-            return self.pictures[key]
-        picture = make()
-        if math.prod(picture.size) <= self.limit:
-            self.pictures[key] = picture
-            self.pixels += math.prod(picture.size)
-        while self.pixels > self.limit:
-            self.pixels -= math.prod(self.pictures.popitem(last=False)[1].size)
+        """The picture of that key; it is made if it is not there."""
+        picture = self.pictures.get(key)
+        if picture is None:
+            picture = make()
+            if math.prod(picture.size) <= self.limit:
+                self.pictures[key] = picture
         return picture
 
 
 class Samples:
-    """Sample k: a square of a photo and a square of a painting of the style k mod S, unrelated."""
+    """Sample k: a crop of a photo, and an unrelated crop of a painting in style k mod S."""
 
     def __init__(self, photos: Sequence[Pictures], styles: Sequence[Pictures], cropper: Cropper) -> None:
         self.photos, self.styles, self.cropper = list(photos), list(styles), cropper
@@ -137,7 +132,7 @@ class Samples:
         return Batch(photo, painting, style_weights, augmentation, bad_photos + bad_paintings)
 
     def _photo(self, k: int) -> tuple[Tensor, list[str]]:
-        # By chance and not in turn, which would marry sources of photos to styles.
+        # At random and not in turn, which would pair each source of photos with the same styles.
         source = int(self.cropper.random(CHOICE, k).integers(len(self.photos))) if len(self.photos) > 1 else 0
         photo, skipped = self.photos[source].take(k, partial(load_row, factor=self.cropper.photo_factor(k)))
         return self.cropper.cut_photo(k, photo), skipped
@@ -153,19 +148,19 @@ class Samples:
     def _whole_painting(self, row: Row) -> Image.Image:
         painting = self._raw_painting(row)
         size = self.cropper.painting_scaled(painting.size)
-        if math.prod(size) > KEPT_PIXELS:  # a scroll, so long that only its squares are to be computed
+        if math.prod(size) > KEPT_PIXELS:  # a long scroll: scale only the crops that are cut out of it
             return painting
         return painting.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 class PairedCrops(Dataset):
-    """For each sample number a square of a photo and a square of a painting, unrelated, as a batch of one.
+    """Sample k is a batch of one: a crop of a photo and an unrelated crop of a painting in style k mod S.
 
-    Sample k shows the style k mod S. The photos, and the paintings of each style, come in an order of their own: all of
-    them once, then all in another order. A photo is scaled until its short side is `crop_size` times a random number
-    from `photo_scale`, cut at a random place, mirrored half of the time. A painting is scaled to a long side of
-    `painting_size`, which sets how large its brush strokes are (larger only where the short side would not hold a
-    square), and cut at a random place. A bad file is replaced by the next one of its source and reported.
+    In each epoch the photos, and the paintings of each style, come once, in an order of their own. A photo is scaled so
+    that its short side is `crop_size` times a random number from `photo_scale`, cropped at a random place, and mirrored
+    half of the time. A painting is scaled to a long side of `painting_size`, which sets the size of its brush strokes
+    (or larger, where its short side would be less than a crop), and cropped at a random place. A file that cannot be
+    used is replaced by the next one of its source and reported.
     """
 
     def __init__(
@@ -176,7 +171,7 @@ class PairedCrops(Dataset):
         length: int,  # samples in all
         **crop: int | float | bool | tuple[float, float],  # the fields of Cropper
     ) -> None:
-        """Raises InputError for a value out of its range, and for a source in which every file is bad."""
+        """Raises InputError for a value out of its range, and for a source without a file that can be used."""
         check_sources(photos, styles)
         cropper = Cropper(**crop)
         self.length = length
@@ -200,18 +195,18 @@ class PairedCrops(Dataset):
 def check_sources(photos: Sequence[object], styles: Mapping[str, object]) -> None:
     """Raises InputError where there are no photos or no styles."""
     if not photos:
-        raise InputError("there is no source of photos; give at least one")
+        raise InputError("There is no source of photos: give at least one.")
     if not styles:
-        raise InputError("there is no style; give at least one")
+        raise InputError("There is no style: give at least one.")
 
 
 def shuffled_photos(photos: Sequence[datasets.Dataset], seed: int) -> Shuffled:
-    """Sources of photos that are here, as one."""
+    """Downloaded sources of photos, as one."""
     return Shuffled("the photos", datasets.concatenate_datasets(list(photos)), seed, PHOTOS)
 
 
 def shuffled_style(style: str, paintings: datasets.Dataset, number: int, seed: int, kept: "Kept") -> Shuffled:
-    """The paintings of a style that are here; few of them stay in memory."""
+    """The downloaded paintings of a style; a small number of them stays in memory."""
     return Shuffled(f'the paintings of "{style}"', paintings, seed, STYLES + number, kept)
 
 
@@ -237,10 +232,10 @@ class StepSampler(Sampler[int]):
 def load_paintings(rows: datasets.Dataset | Iterable[Row], size: int, limit: int) -> Iterator[Tensor]:
     """Whole paintings (1, 3, H, W) in [-1, 1] of long side `size`: at most `limit`, evenly picked from the dataset.
 
-    A bad one is replaced by the next that can be used before the following pick. Of a stream, the first ones are taken.
+    A file that cannot be used is replaced by one between it and the next pick. Of a stream, the first ones are taken.
 
     Raises:
-        InputError: none of the paintings looked at can be used.
+        InputError: none of the paintings that were tried can be used.
     """
     if not isinstance(rows, datasets.Dataset):
         yield from _first_paintings(rows, size, limit)
@@ -259,7 +254,7 @@ def load_paintings(rows: datasets.Dataset | Iterable[Row], size: int, limit: int
 
 
 def _load_whole(row: Row) -> Image.Image:
-    # What is measured against paintings should not depend on a decoder's short cut.
+    # Decoded at full size: targets should not depend on the JPEG decoder's fast scaling.
     return load_row(row, lambda size: 1.0)
 
 

@@ -1,7 +1,7 @@
-"""A SOURCE in, a dataset of pictures out: a folder, one picture file, or a dataset on the Hugging Face Hub.
+"""Reads a SOURCE into a dataset of pictures: a folder, one picture file, or a dataset on the Hugging Face Hub.
 
 On the Hub: `org/name[@revision][:split][:column][:label=value]`, as in `huggan/monet2photo:train:imageB` or
-`huggan/wikiart:train:image:artist=claude-monet`. What is here on the disk goes before what is on the Hub.
+`huggan/wikiart:train:image:artist=claude-monet`. A folder or file of that name on this disk is used first.
 """
 
 import difflib
@@ -26,7 +26,7 @@ from styletransfer.images.files import PICTURE_SUFFIXES, load_picture
 Source = datasets.Dataset | datasets.IterableDataset
 
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^:\s]+))?(?P<selectors>(:[^:]+)*)", re.ASCII)
-_NAMED = 12  # so many labels are named in a sentence
+_NAMED = 12  # labels listed in a message, at most
 
 
 class HubId(NamedTuple):
@@ -34,8 +34,8 @@ class HubId(NamedTuple):
 
     repo: str
     revision: str | None
-    selectors: list[str]  # split and column, as far as they are given
-    labels: dict[str, str]  # a row must have all of them
+    selectors: list[str]  # split and column, where given
+    labels: dict[str, str]  # column -> value that a row must have
 
 
 def parse_hub_id(source: str) -> HubId | None:
@@ -56,13 +56,13 @@ def hub_dataset(source: str) -> str | None:
 
 
 def load_source(source: str, streaming: bool = False) -> Source:
-    """The pictures of a folder (with its subfolders, in the order of their names), of one picture file, of the Hub.
+    """The pictures of a folder (subfolders too, in the order of their names), of one picture file, or of the Hub.
 
     Returns a dataset with the one column "image", its rows not decoded: {"path": str, "bytes": bytes | None}. With
     `streaming` a source on the Hub is not downloaded first: it comes as an IterableDataset.
 
     Raises:
-        InputError: there is no such source, no picture in it, or it may not be read.
+        InputError: the source does not exist, holds no picture, or may not be read.
     """
     path = os.path.expanduser(source)  # the shell leaves the ~ of --style NAME=~/paintings as it is
     if os.path.isdir(path):
@@ -71,13 +71,15 @@ def load_source(source: str, streaming: bool = False) -> Source:
         load_picture(path)
         return _from_files([path])
     hub_id = parse_hub_id(source)
+    if hub_id is None and "::" in source:
+        raise InputError(f'"{source}" has nothing between two colons: write org/name:split:column, each of them named.')
     if hub_id is None:
         raise InputError(
-            f'"{source}" is neither a folder nor a picture file, nor a dataset on the Hub (org/name:split:column)'
+            f'"{source}" is neither a folder nor a picture file, nor a dataset on the Hub (org/name:split:column).'
         )
     if os.path.isdir(hub_id.repo):
         rest = source[len(hub_id.repo) :]
-        raise InputError(f'"{hub_id.repo}" is a folder here, which goes before the Hub: give it without "{rest}"')
+        raise InputError(f'"{hub_id.repo}" is a folder here, which is used before the Hub is: leave out "{rest}".')
     with _one_sentence(hub_id):
         return _from_hub(hub_id, streaming)
 
@@ -92,16 +94,16 @@ def _from_files(paths: list[str]) -> datasets.Dataset:
 
 def _pictures_in(folder: str) -> list[str]:
     def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename} cannot be read: {error.strerror}; give a folder that you may read")
+        raise InputError(f"{error.filename} cannot be read ({error.strerror}): give a folder that you may read.")
 
     found = []
     for parent, folders, names in os.walk(folder, onerror=refuse):
-        # Hidden: thumbnails, notebooks' copies, and the "._photo.jpg" that macOS puts beside each photo.
+        # Hidden files are left out: thumbnails, notebooks' copies, and the "._photo.jpg" that macOS writes.
         folders[:] = [name for name in folders if not name.startswith(".")]
         visible = (name for name in names if not name.startswith("."))
         found += [Path(parent, name) for name in visible if Path(name).suffix.lower() in PICTURE_SUFFIXES]
     if not found:
-        raise InputError(f"there is no picture in {folder}; put some there ({', '.join(sorted(PICTURE_SUFFIXES))})")
+        raise InputError(f"There is no picture in {folder}: put some there ({', '.join(sorted(PICTURE_SUFFIXES))}).")
     return [str(path) for path in sorted(found, key=lambda path: path.parts)]
 
 
@@ -112,7 +114,7 @@ def _from_hub(hub_id: HubId, streaming: bool) -> Source:
     builder, selectors = _builder(hub_id)
     _check_pinned(hub_id, builder)
     if streaming:
-        if hasattr(builder.config, "decode_num_threads"):  # of loose files: it would open them, far ahead, in threads
+        if hasattr(builder.config, "decode_num_threads"):  # of loose files: threads would open them far ahead
             builder.config.decode_num_threads = 0
         splits = builder.as_streaming_dataset()
     else:
@@ -123,15 +125,15 @@ def _from_hub(hub_id: HubId, streaming: bool) -> Source:
     features = dataset.features or datasets.Features()
     column = _image_column(hub_id, selectors, features, splits)
     labels = {name: _label(hub_id, features, name, value) for name, value in hub_id.labels.items()}
-    # Before any row is read: the other columns may hold pictures too, which would be decoded.
+    # Before any row is read: other columns may hold pictures, too, which would be decoded.
     dataset = dataset.select_columns([column, *labels]).cast_column(column, datasets.Image(decode=False))
     dataset = _matching(hub_id, dataset, column, labels).select_columns([column])
     return dataset if column == "image" else dataset.rename_column(column, "image")
 
 
 def _builder(hub_id: HubId) -> tuple[datasets.DatasetBuilder, list[str]]:
-    """What reads the dataset, and the selectors without the name of a configuration, if one had to be chosen."""
-    path = f"hf://datasets/{hub_id.repo}"  # never a folder of that name, which datasets would prefer
+    """The builder of the dataset, and the selectors that remain when one of them names a configuration."""
+    path = f"hf://datasets/{hub_id.repo}"  # not the bare name: datasets would prefer a folder of that name
     try:
         return datasets.load_dataset_builder(path, revision=hub_id.revision), hub_id.selectors
     except ValueError as error:
@@ -139,13 +141,13 @@ def _builder(hub_id: HubId) -> tuple[datasets.DatasetBuilder, list[str]]:
             raise
     names = datasets.get_dataset_config_names(path, revision=hub_id.revision)
     if not hub_id.selectors or hub_id.selectors[0] not in names:
-        raise InputError(f"{hub_id.repo} has several configurations: choose {hub_id.repo}:NAME from {_listed(names)}")
+        raise InputError(f"{hub_id.repo} has several configurations: choose {hub_id.repo}:NAME from {_listed(names)}.")
     name, *selectors = hub_id.selectors
     return datasets.load_dataset_builder(path, name=name, revision=hub_id.revision), selectors
 
 
 def _check_pinned(hub_id: HubId, builder: datasets.DatasetBuilder) -> None:
-    """Where the Hub does not answer, datasets falls back to what it has, of whatever revision."""
+    """Refuse a revision other than the one asked for: without the Hub, datasets uses any revision in its cache."""
     if hub_id.revision is None:
         return
     folder = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=hub_id.repo, repo_type="dataset"))
@@ -153,7 +155,8 @@ def _check_pinned(hub_id: HubId, builder: datasets.DatasetBuilder) -> None:
     commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else hub_id.revision
     if builder.hash != commit:
         raise InputError(
-            f"the Hub does not answer, and revision {hub_id.revision} of {hub_id.repo} is not the one kept here"
+            f"The Hub does not answer, and revision {hub_id.revision} of {hub_id.repo} is not the one in the cache: "
+            "try again later."
         )
 
 
@@ -165,7 +168,7 @@ def _split(hub_id: HubId, selectors: list[str], splits: Mapping[str, Source]) ->
     if len(selectors) < 2 and (default == "train" or len(splits) == 1):  # one selector may be the column's
         return default
     problem = f"has no split {wanted}" if wanted else "has several splits"
-    raise InputError(f"{hub_id.repo} {problem}: choose from {_listed(splits)}")
+    raise InputError(f"{hub_id.repo} {problem}: choose from {_listed(splits)}.")
 
 
 def _image_column(
@@ -173,27 +176,27 @@ def _image_column(
 ) -> str:
     columns = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
     if not columns:
-        raise InputError(f"{hub_id.repo} has no column of pictures; its columns are {_listed(features) or 'unknown'}")
+        raise InputError(f"{hub_id.repo} has no column of pictures: its columns are {_listed(features) or 'unknown'}.")
     if len(selectors) > 1:
-        raise InputError(f"{hub_id.repo} has no use for :{selectors[1]}: give org/name:split:column:label=value")
+        raise InputError(f"{hub_id.repo} has no part for :{selectors[1]}: write org/name:split:column:label=value.")
     if selectors and selectors[0] not in columns:
         raise InputError(
             f"{hub_id.repo} has no split and no column of pictures called {selectors[0]}: "
-            f"its splits are {_listed(splits)}, its columns of pictures {_listed(columns)}"
+            f"its splits are {_listed(splits)}, its columns of pictures {_listed(columns)}."
         )
     if not selectors and len(columns) > 1:
         raise InputError(
             f"{hub_id.repo} has several columns of pictures: choose from {_listed(columns)}, "
-            f"as in {hub_id.repo}:train:{columns[0]}"
+            f"as in {hub_id.repo}:train:{columns[0]}."
         )
     return selectors[0] if selectors else columns[0]
 
 
 def _label(hub_id: HubId, features: Mapping[str, object], name: str, text: str) -> int | str:
-    """What the rows hold for a label given as its name, its number or its text."""
+    """The value in the rows for a label that is given by name, number or text."""
     if name not in features:
         others = [other for other, feature in features.items() if not isinstance(feature, datasets.Image)]
-        raise InputError(f"{hub_id.repo} has no label {name}: its columns are {_listed(others) or 'pictures only'}")
+        raise InputError(f"{hub_id.repo} has no label {name}: its columns are {_listed(others) or 'pictures only'}.")
     feature = features[name]
     if not isinstance(feature, datasets.ClassLabel):
         return text
@@ -201,11 +204,11 @@ def _label(hub_id: HubId, features: Mapping[str, object], name: str, text: str) 
         return feature.names.index(text)
     if text.isdecimal() and int(text) < feature.num_classes:
         return int(text)
-    raise InputError(f"{hub_id.repo} has no {name} called {text}: {_choices(text, feature.names)}")
+    raise InputError(f"{hub_id.repo} has no {name} called {text}: {_choices(text, feature.names)}.")
 
 
 def _choices(text: str, names: Iterable[str]) -> str:
-    """The names that may be meant first."""
+    """A list of the names, similar ones first."""
     names = list(names)
     near = [name for name in names if text.lower() in name.lower()]  # "monet" means "claude-monet"
     near += [name for name in difflib.get_close_matches(text, names, n=3) if name not in near]
@@ -220,13 +223,13 @@ def _listed(names: Iterable[object]) -> str:
 
 
 def _has_labels(*values: object, wanted: tuple[int | str, ...]) -> bool:
-    """A number is that of a ClassLabel; a text is compared with the value as it is written."""
+    """Whether a row has the labels: numbers are those of a ClassLabel, texts are compared with the value as text."""
     pairs = zip(values, wanted, strict=True)
     return all(value == right if isinstance(right, int) else str(value) == right for value, right in pairs)
 
 
 def _matching(hub_id: HubId, dataset: Source, column: str, labels: Mapping[str, int | str]) -> Source:
-    """The rows with those labels and, where that is known beforehand, with a picture."""
+    """The rows with those labels; without streaming, rows without a picture are left out, too."""
     wanted = tuple(labels.values())
     if isinstance(dataset, datasets.IterableDataset):
         return dataset.filter(partial(_has_labels, wanted=wanted), input_columns=list(labels)) if labels else dataset
@@ -241,10 +244,10 @@ def _matching(hub_id: HubId, dataset: Source, column: str, labels: Mapping[str, 
                 for name, values in zip(labels, columns, strict=True)
                 if not isinstance(labels[name], int)
             )
-            raise InputError(f"{hub_id.repo} has no row with {sought}" + (f"; {there}" if there else ""))
+            raise InputError(f"{hub_id.repo} has no row with {sought}" + (f"; {there}." if there else "."))
         keep = keep & found
     if not keep.any():
-        raise InputError(f"{hub_id.repo} has no picture in the rows asked for")
+        raise InputError(f"{hub_id.repo} has no picture in the rows asked for: check split, column and labels.")
     return dataset if keep.all() else dataset.select(np.flatnonzero(keep))
 
 
@@ -253,7 +256,7 @@ def _matching(hub_id: HubId, dataset: Source, column: str, labels: Mapping[str, 
 
 @contextmanager
 def _one_sentence(hub_id: HubId) -> Iterator[None]:
-    """Whatever the libraries raise below, and they raise a great deal, becomes an InputError."""
+    """Turn any error of the libraries below into an InputError of one sentence."""
     try:
         yield
     except InputError:
@@ -267,25 +270,25 @@ def _sentence(hub_id: HubId, error: Exception) -> str:
     if "gated dataset" in text or "GatedRepo" in text:
         return (
             f"{hub_id.repo} is gated: accept its conditions at {constants.ENDPOINT}/datasets/{hub_id.repo}, "
-            f"then {LOG_IN}"
+            f"then {LOG_IN}."
         )
     if isinstance(error, datasets.exceptions.DatasetNotFoundError):
         if text.startswith("Revision"):
-            return f"{hub_id.repo} has no revision {hub_id.revision}: give a branch, a tag or a whole commit hash"
+            return f"{hub_id.repo} has no revision {hub_id.revision}: give a branch, a tag or a whole commit hash."
         return (
             f"{hub_id.repo} is neither a folder nor a picture file here, nor a dataset on the Hub that you may see: "
-            f"check its name, or {LOG_IN} if it is private"
+            f"check its name, or {LOG_IN} if it is private."
         )
     if isinstance(error, OfflineModeIsEnabled) or "OfflineModeIsEnabled" in text or constants.HF_HUB_OFFLINE:
         return (
-            f"{hub_id.repo} is neither a folder nor a picture file here, nor kept from an earlier run, "
-            "and HF_HUB_OFFLINE keeps it from being looked for on the Hub"
+            f"{hub_id.repo} is neither a folder nor a picture file here, nor in the cache, and HF_HUB_OFFLINE is set: "
+            "check the name, or unset HF_HUB_OFFLINE."
         )
     if isinstance(error, ConnectionError | LocalEntryNotFoundError) or "LocalEntryNotFoundError" in text:
         return (
-            f"{hub_id.repo} is neither a folder nor a picture file here, nor kept from an earlier run, "
-            "and the Hub does not answer: check the name and the network, or try again later"
+            f"{hub_id.repo} is neither a folder nor a picture file here, nor in the cache, and the Hub does not answer"
+            ": check the name and the network, or try again later."
         )
     if isinstance(error, HfHubHTTPError):
-        return f"the Hub does not hand out {hub_id.repo} ({first_line(error)}): try again later"
-    return f"{hub_id.repo} cannot be read as a dataset ({first_line(error)})"
+        return f"The Hub refuses {hub_id.repo} ({first_line(error)}): try again later."
+    return f"{hub_id.repo} cannot be read as a dataset ({first_line(error)}): choose another."

@@ -1,4 +1,4 @@
-"""A source on the Hub read while training: shuffled, shared out to the processes, patient, exactly resumed."""
+"""A Hub dataset that is read during training: shuffled, split over processes, retried on errors, resumed exactly."""
 
 import time
 from collections.abc import Iterator
@@ -14,24 +14,23 @@ from tqdm import tqdm
 from styletransfer.data.crops import LoadRow, Row, bad_file, nothing_usable
 from styletransfer.errors import InputError, StreamError, first_line
 
-PATIENCE = 600  # seconds that a stream which breaks off is tried again
-LONGEST_WAIT = 60  # seconds between two tries; the first one is a second
+LONGEST_WAIT = 60  # seconds between two attempts; the first wait is one second
 
 
 class Position(TypedDict):
-    """Where a stream is: a block of rows, and how many of it are taken. Plain values, for JSON."""
+    """A place in a stream: a block of rows, and how many of them have been taken. Plain values, for JSON."""
 
     turn: int  # passes through the dataset before this one
     block: int  # blocks of this pass before this one
     state: dict[str, Any] | None  # of the dataset at the start of the block; None: the pass begins with it
-    whole: bool  # this process's share is empty, so that it reads the whole dataset
+    whole: bool  # whether the process reads the whole dataset because its share is empty
     taken: int  # rows of the block, in its shuffled order
 
 
 class PatientRows:
-    """One pass over the rows of a stream that hold a picture, with its bytes; what breaks off is taken up again.
+    """One pass over the rows of a stream that have a picture, with its bytes; reading is retried when it fails.
 
-    `state` is that of the dataset behind the row handed out last.
+    `state` is the dataset's after the last row that was returned.
     """
 
     def __init__(
@@ -39,12 +38,13 @@ class PatientRows:
         name: str,  # for messages: "the photos"
         rows: datasets.IterableDataset,  # from load_source
         state: dict[str, Any] | None = None,  # where to begin; None: at the first row
-        patience: float = PATIENCE,
+        *,
+        patience: float,  # seconds for which reading is retried
     ) -> None:
         self.name, self.rows, self.state, self.patience = name, rows, state, patience
 
     def __iter__(self) -> Iterator[Row]:
-        """Raises StreamError when the source stays out of reach."""
+        """Raises StreamError when reading keeps failing."""
         wait, end = 1.0, None
         while True:
             try:
@@ -60,15 +60,17 @@ class PatientRows:
                 now = time.monotonic()
                 if end is None:
                     end = now + self.patience
-                    tqdm.write(f"{self.name}: {first_line(error)}; trying again for {self.patience:.0f} seconds")
+                    tqdm.write(
+                        f"Reading {self.name} failed ({first_line(error)}): retrying for {self.patience:.0f} seconds."
+                    )
                 if now + wait > end:
-                    raise StreamError(f"{self.name} cannot be read any further ({first_line(error)})") from error
+                    raise StreamError(f"Reading {self.name} keeps failing ({first_line(error)}).") from error
                 time.sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
 
 
 def _with_bytes(row: Row) -> Row:
-    """A loose file comes as its address only; it is read here, where reading is repeated when it fails."""
+    """A row of a loose file has only its address: the file is read here, where errors are retried."""
     image = row["image"] or {}
     address = image.get("path") or ""
     if image.get("bytes") is not None or "://" not in address:
@@ -78,10 +80,10 @@ def _with_bytes(row: Row) -> Row:
 
 
 class Stream:
-    """A streamed source without end: pass after pass, each time its shards and then its rows in another order.
+    """A streamed source without end: in each pass its shards, and the rows within a block, come in another order.
 
-    Rows are shuffled within blocks of `buffer`, and while one is handed out the next is read. The shuffling buffer of
-    datasets is not used: what it holds is lost when a run is resumed. A block is read again from where it began.
+    Rows are shuffled within blocks of `buffer`; while one block is used, the next is read. The shuffling buffer of
+    datasets is not used, as its content is lost when a run resumes; a block is simply read again from its start.
     """
 
     keeps = False
@@ -92,11 +94,11 @@ class Stream:
         rows: datasets.IterableDataset,  # from load_source
         *,
         seed: int,
-        stream: int,  # sets its order apart from those of the other sources
+        stream: int,  # number of its stream of random numbers
         buffer: int,  # rows in a block, at least 1; twice as many, not decoded, are in memory
         rank: int = 0,
         processes: int = 1,
-        patience: float = PATIENCE,
+        patience: float,  # see PatientRows
     ) -> None:
         self.name, self.seed, self.stream, self.buffer, self.patience = name, seed, stream, buffer, patience
         self.whole = rows
@@ -105,11 +107,11 @@ class Stream:
         self._walker: Iterator[Row] | None = None
 
     def take(self, number: int, load: LoadRow) -> tuple[Image.Image, list[str]]:
-        """What `load` makes of the next row that it can use, and the bad ones before it; streams do not count.
+        """What `load` returns for the next row that can be used, and the rows skipped before it; `number` is not used.
 
         Raises:
-            InputError: there is none in a whole pass.
-            StreamError: the source cannot be read any further.
+            InputError: no row of a whole pass can be used.
+            StreamError: reading keeps failing.
         """
         self._walker = self._walker or self._walk()
         skipped: list[str] = []
@@ -124,11 +126,11 @@ class Stream:
         raise nothing_usable(self.name, skipped)
 
     def order(self, *place: int) -> np.random.Generator:
-        """The random numbers for a pass, or for a block of it."""
+        """The random numbers of a pass, or of one of its blocks."""
         return np.random.default_rng((self.seed, self.stream, *place))
 
     def _walk(self) -> Iterator[Row]:
-        """Rows from the position on, which moves with them."""
+        """Rows from `position` on; it is moved along."""
         skip = self.position["taken"]
         reader = _Reader(self, self.position)
         start, block = reader.position(), list(reader.block())
@@ -140,13 +142,15 @@ class Stream:
             for taken, index in enumerate(order[skip:].tolist(), start=skip + 1):
                 self.position = Position(**{**start, "taken": taken})
                 yield block[index]
-                coming.extend(row for row in (next(ahead, None),) if row is not None)  # little by little, not at once
+                coming.extend(
+                    row for row in (next(ahead, None),) if row is not None
+                )  # one row at a time, so that no step waits for a whole block
             coming.extend(ahead)
             start, block, skip = following, coming, 0
 
 
 class _Reader:
-    """Rows block after block and pass after pass, from a position on."""
+    """Reads blocks of rows, pass after pass, from a position on."""
 
     def __init__(self, stream: Stream, start: Position) -> None:
         self.stream = stream
@@ -155,11 +159,11 @@ class _Reader:
         self._open(start["state"])
 
     def position(self) -> Position:
-        """The start of the block that is read next."""
+        """The start of the next block."""
         return Position(turn=self.turn, block=self.number, state=self._rows.state, whole=self.whole, taken=0)
 
     def block(self) -> Iterator[Row]:
-        """The rows of a block; the last of a pass is shorter, so that no pass runs into the next."""
+        """The rows of a block; the last block of a pass is shorter."""
         for _ in range(self.stream.buffer):
             row = next(self._iterator, None)
             if row is None:
@@ -171,9 +175,9 @@ class _Reader:
 
     def _next_turn(self) -> None:
         if not self.rows_in_turn and self.whole:
-            raise InputError(f"there is no picture among {self.stream.name}: choose another source, split or label")
+            raise InputError(f"There is no picture among {self.stream.name}: choose another source, split or label.")
         if not self.rows_in_turn:
-            self.whole = True  # fewer rows than processes: all of them for this one, since it must not stand still
+            self.whole = True  # fewer rows than processes: this one reads all of them, as it needs some
         else:
             self.turn += 1
         self.number = self.rows_in_turn = 0
@@ -181,7 +185,7 @@ class _Reader:
 
     def _open(self, state: dict[str, Any] | None) -> None:
         rows = self.stream.whole if self.whole else self.stream.share
-        # Any epoch but 0 orders the shards anew; the same one in every process, as they share the shards.
+        # Any epoch but 0 shuffles the shards; it is the same in every process, as the shards are split among them.
         rows.set_epoch(int(self.stream.order(self.turn, 0).integers(1, 2**31)))
-        self._rows = PatientRows(self.stream.name, rows, state, self.stream.patience)
+        self._rows = PatientRows(self.stream.name, rows, state, patience=self.stream.patience)
         self._iterator = iter(self._rows)

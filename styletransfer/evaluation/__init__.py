@@ -1,1 +1,1 @@
-"""Measuring: what a painting and a whole pack are worth, in numbers."""
+"""Measuring paintings and whole packs: brushwork, content, style and faults, in numbers."""

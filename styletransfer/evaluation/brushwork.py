@@ -1,17 +1,18 @@
-"""Brushwork in numbers: how far a painted photo goes from its photo towards the painting, colors taken away.
+"""Brushwork in numbers: how much of the distance from photo to painting a painted photo closes, without its colors.
 
-Recoloring a photo closes much of a Gram distance and none of these. Pictures are compared in luminance, with mean and
-deviation set to the painting's, by the sliced Wasserstein-1 distance of network features (Rabin 2011; Heitz 2021). Each
-number is 1 - distance(painted photo) / distance(photo): 0 is a recolored photo, 1 the painting itself.
+Recoloring a photo reduces its Gram distance a lot, and these numbers not at all. Pictures are compared in luminance,
+after mean and deviation were set to the painting's, by the sliced Wasserstein-1 distance of network features (Rabin
+2011; Heitz 2021). Each number is 1 - distance(painted photo) / distance(photo): 0 for a recolored photo, 1 for the
+painting itself.
 
     strokes  VGG-19 relu2_1 and relu3_1 at three octaves
-    flat     the same over the calmest quarter of the photo's 64-pixel cells: skies and walls, are they painted or bare?
+    flat     the same in the calmest quarter of the photo's 64-pixel cells: are skies and walls painted or bare?
     deep     SqueezeNet 1.1 fire3, fire5, fire7, fire9: waves, swirls, ornament
 
 Pictures are (1, 3, H, W) in [-1, 1]; the numbers are meant for photos and paintings with a long side of 512 pixels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,11 +25,9 @@ from styletransfer.models.losses import luminance
 EARLY_LAYERS = ("relu2_1", "relu3_1")  # of VGG-19
 DEEP_LAYERS = ("fire3", "fire5", "fire7", "fire9")  # of SqueezeNet 1.1
 OCTAVES, DIRECTIONS, POINTS, CELL = 3, 64, 4099, 64
-FLOOR = 0.2  # of the layer's mean deviation, added to each channel's: a channel that never fires must not drown others
+FLOOR = 0.2  # share of a layer's mean deviation, added to each channel's, so that silent channels are not amplified
 SEED = 7
 MEASURES = ("flat", "deep", "strokes")
-
-See = Callable[[Tensor], list[Tensor]]  # luminance (1, 1, H, W) in [-1, 1] -> one (C, h, w) per layer
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class _Layer:
 
 @dataclass(frozen=True)
 class BrushworkTarget:
-    """What one painting's luminance looks like to the networks; tensors on the CPU."""
+    """What the networks see in the luminance of one painting, for comparisons; tensors on the CPU."""
 
     mean: Tensor
     deviation: Tensor
@@ -50,14 +49,14 @@ class BrushworkTarget:
 
 @dataclass(frozen=True)
 class Distances:
-    """Of one picture to one painting, summed over layers."""
+    """The distances of one picture to one painting, summed over layers."""
 
     strokes: float
     flat: float
     deep: float
 
     def closed(self, painted: "Distances") -> dict[str, float]:
-        """By name, the share of this photo's distances that its painted photo has closed; 0 where there is none."""
+        """Name -> the share of this photo's distance that its painted photo closes; 0 where the distance is 0."""
         pairs = {name: (getattr(self, name), getattr(painted, name)) for name in MEASURES}
         return {name: 1 - after / before if before else 0.0 for name, (before, after) in pairs.items()}
 
@@ -66,9 +65,9 @@ class BrushworkMeter:
     """Measures brushwork.
 
     Args:
-        vgg: with EARLY_LAYERS.
-        squeezenet: with DEEP_LAYERS.
-        device: of both.
+        vgg: a network with EARLY_LAYERS.
+        squeezenet: a network with DEEP_LAYERS.
+        device: where both run.
     """
 
     def __init__(self, vgg: Features, squeezenet: Features, device: torch.device) -> None:
@@ -76,7 +75,7 @@ class BrushworkMeter:
 
     @torch.inference_mode()
     def target(self, painting: Tensor) -> BrushworkTarget:
-        """What a painting (1, 3, H, W) in [-1, 1] is compared by."""
+        """The target that a painting (1, 3, H, W) in [-1, 1] sets."""
         y = _values(painting.to(self.device))
         random = torch.Generator().manual_seed(SEED)
         early, deep = ([_layer(f, random) for f in see(y)] for see in (self._early, self._deep))
@@ -84,7 +83,7 @@ class BrushworkMeter:
 
     @torch.inference_mode()
     def distances(self, picture: Tensor, target: BrushworkTarget, calm: Tensor) -> Distances:
-        """Of a picture (1, 3, H, W) in [-1, 1]; `calm` is `calm_places` of its photo."""
+        """The distances of a picture (1, 3, H, W) in [-1, 1]; `calm` is `calm_places` of its photo."""
         y = _values(picture.to(self.device))
         y = (y - y.mean()) / (y.std() + 1e-6) * target.deviation.to(y) + target.mean.to(y)
         early = self._early(y)
@@ -108,9 +107,9 @@ class BrushworkMeter:
 
 
 def calm_places(photo: Tensor) -> Tensor:
-    """(H, W): whether a pixel is in the calmest quarter of the photo's whole cells, by deviation of luminance.
+    """(H, W) bool: the quarter of the photo's complete cells with the least deviation of luminance.
 
-    A photo smaller than a cell is calm nowhere; `Distances.flat` is then 0.
+    A photo smaller than a cell has no calm place; `Distances.flat` is then 0.
     """
     y = _values(photo)[0, 0]
     height, width = (side // CELL * CELL for side in y.shape)
@@ -129,7 +128,7 @@ def _values(picture: Tensor) -> Tensor:
 
 
 def _gray(y: Tensor) -> Tensor:
-    """(1, 1, H, W) in [0, 1] -> the (1, 3, H, W) in [-1, 1] that networks take."""
+    """(1, 1, H, W) in [0, 1] -> (1, 3, H, W) in [-1, 1], as networks take it."""
     return (y * 2 - 1).expand(1, 3, -1, -1)
 
 
@@ -142,7 +141,7 @@ def _layer(features: Tensor, random: torch.Generator) -> _Layer:
 
 
 def _quantiles(cloud: Tensor, unit: Tensor, directions: Tensor) -> Tensor:
-    """(C, P) -> (DIRECTIONS, POINTS), sorted; the places are thinned or repeated evenly."""
+    """(C, P) -> (DIRECTIONS, POINTS), sorted; positions are dropped or repeated evenly."""
     places = torch.linspace(0, cloud.shape[1] - 1, POINTS).long().to(cloud.device)
     return (directions @ (cloud[:, places] / unit)).sort(dim=1).values
 

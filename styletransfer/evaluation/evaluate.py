@@ -1,6 +1,6 @@
-"""A pack measured on photos that training never saw: its paintings, the photos themselves, the style's colors only.
+"""Measures a pack on photos that training never saw, beside two baselines: the photo itself, and its colors changed.
 
-Each process of a launch measures every n-th picture; all of them end with the same numbers.
+Of n processes each measures every n-th picture; all of them return the same numbers.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from styletransfer.data.crops import Row, row_name, row_source
 from styletransfer.data.sources import load_source
 from styletransfer.errors import InputError
 from styletransfer.evaluation.judge import LEAST_SIDE, Judge, Look, Score, Style, WeightFiles, mean_style
@@ -25,24 +26,23 @@ from styletransfer.images.files import fit_long_side, load_picture, picture_to_t
 from styletransfer.images.lab import transfer_colors
 from styletransfer.pipeline import StyleTransferPipeline
 
-STYLE_PAINTINGS = 64  # of a collection, at most, whose mean Gram matrices and patches stand for the style
-BRUSHWORK_PAINTINGS = 5  # of a collection, at most: brushwork is the mean of the measures against each
-LEAST_COLLECTION = 4  # paintings; two halves of two each have a covariance
+STYLE_PAINTINGS = 64  # at most so many paintings of a collection define its Gram matrices and patches
+BRUSHWORK_PAINTINGS = 5  # at most so many are compared with for brushwork, which is the mean over them
+LEAST_COLLECTION = 4  # paintings: a covariance needs two in each half
 FIGURE_PHOTOS = 20
 FIGURE_SIDE = 252  # pixels, long side of a picture in the figure
 
 Found = TypeVar("Found")
-Row = Mapping[str, Any]  # {"path": str | None, "bytes": bytes | None}: a picture of a source, not decoded
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found.
+    """The result of `evaluate`.
 
     `numbers` is the content of evaluation.json: "photos" (count), "long_side", "seed", "processes", "networks" (measure
-    -> network and file), "notes" (what was left out, and why), and "styles": name -> the means of its painted photos as
-    `report.summary` and `collection_rows` give them, "each" (those of each photo), "photo_itself" and
-    "colors_only" (the same of the two baselines) and, for a collection, "floor". A measure without weights is absent.
+    -> network and file), "notes" (what was left out, and why), and "styles": name -> the means over painted photos from
+    `report.summary` and `collection_rows`, "each" (the scores of each photo), "photo_itself" and "colors_only" (the
+    same for the two baselines) and, for a collection, "floor". A measure without weights is absent.
     """
 
     numbers: dict[str, Any]
@@ -51,7 +51,7 @@ class Evaluation:
 
 @dataclass
 class _Photo:
-    """What one photo gave, by style and kind of picture."""
+    """The measures of one photo, by style and kind of picture."""
 
     scores: dict[str, dict[str, Score]]
     features: dict[str, dict[str, dict[str, Tensor]]]
@@ -76,32 +76,29 @@ class Evaluator:
         self.notes: list[str] = []
 
     def shared(self, rows: datasets.Dataset, measure: Callable[[int, Row], Found], what: str) -> list[Found]:
-        """What `measure` makes of each row, over all processes, in order; a bad picture is noted and left out."""
+        """`measure` of each row, shared among all processes, in order; a bad picture is left out with a note."""
         found, own = [], range(self.team.process_index, len(rows), self.team.num_processes)
         for index in tqdm(own, what, disable=None if self.team.is_main_process else True, leave=False):
-            row = rows[index]["image"] or {}
+            row = rows[index]
             try:
                 found.append((index, measure(index, row), None))
             except InputError as error:
-                found.append((index, None, f"{picture_name(row, index)} is left out: {error}"))
+                found.append((index, None, f"{picture_name(row, index)} is left out: {str(error).rstrip('.')}"))
         gathered = sorted(gather_object(found), key=lambda item: item[0])
         self.notes += [note for _, _, note in gathered if note]
         return [result for _, result, note in gathered if note is None]
 
     def load(self, row: Row) -> Image.Image:
-        """A row of a source as a picture of the long side asked for."""
-        content = row.get("path") if row.get("bytes") is None else row["bytes"]
-        if content is None:
-            raise InputError("the picture is missing from its dataset")
-        picture = fit_long_side(load_picture(content).rgb, self.size)
+        """The picture of a row, scaled to the long side of this evaluation; InputError where it cannot be used."""
+        picture = fit_long_side(load_picture(row_source(row)).rgb, self.size)
         if min(picture.size) < LEAST_SIDE:
             raise InputError(
-                f"scaled it is {picture.width}x{picture.height}, and {LEAST_SIDE} pixels a side is the least"
+                f"Scaled it has {picture.width}x{picture.height} pixels: each side needs at least {LEAST_SIDE}."
             )
         return picture
 
     def paintings(self, name: str, rows: datasets.Dataset) -> _Paintings:
-        """The style of the paintings, and of each its features where they are a collection."""
+        """The style of the paintings, and their features if they are a collection."""
         chosen = set(evenly_spaced(range(len(rows)), STYLE_PAINTINGS))
         shown = set(evenly_spaced(range(len(rows)), BRUSHWORK_PAINTINGS))
         each = max(-(-PATCH_COUNT // len(chosen)), 64)
@@ -117,13 +114,13 @@ class Evaluator:
         found = self.shared(rows, measure, f"paintings of {name}")
         looks = [look for look, _ in found if look is not None]
         if not looks:
-            raise InputError(f"no painting of {name} can be used: {self.notes[-1]}")
-        small = next(filter(None, (_small_or_none(self.load, row["image"] or {}) for row in rows)))
+            raise InputError(f"No painting of {name} can be used: {self.notes[-1]}.")
+        small = next(filter(None, (_small_or_none(self.load, row) for row in rows)))
         features = [features for _, features in found] if is_collection else []
         return _Paintings(mean_style(looks), features, small)
 
     def photo(self, row: Row, name: str, styles: Mapping[str, _Paintings]) -> _Photo:
-        """One photo in every style, its baselines, and what they measure."""
+        """Paint one photo in every style, and measure the paintings and the two baselines."""
         picture = self.load(row)
         tensor = picture_to_tensor(picture)
         look = self.judge.look(tensor)
@@ -162,22 +159,22 @@ def evaluate(
     limit: int | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """Measure a pack on photos, each style against its paintings.
+    """Measure a pack on photos, and each style against its paintings.
 
     Args:
         pack: what `StyleTransferPipeline.from_pretrained` takes.
         photos: source of photos that training never saw, as `load_source` takes it.
-        styles: name in the pack -> source of its paintings; four and more are compared as a collection, too, and should
+        styles: name in the pack -> source of its paintings. Four or more are also compared as a collection, and should
             then be paintings that training never saw.
         weights: files of the networks that measure.
         size: long side of photos and paintings in pixels.
-        limit: photos, evenly spaced over the source; None takes all.
+        limit: number of photos, evenly spaced over the source; None takes all.
         seed: of the bootstrap and of KID's draws.
 
     Raises:
-        InputError: unknown style, unusable pack, source or weights.
+        InputError: a style is unknown, or the pack, a source or a weights file cannot be used.
     """
-    team = PartialState(cpu=not torch.cuda.is_available())  # left to itself it overlooks a launch without GPUs
+    team = PartialState(cpu=not torch.cuda.is_available())  # without the argument it ignores a launch without GPUs
     pipeline = StyleTransferPipeline.from_pretrained(pack, device=team.device)
     check_known(pipeline, styles)
     rows = {name: load_source(source) for name, source in styles.items()}
@@ -192,7 +189,7 @@ def evaluate(
 
     measured = evaluator.shared(photo_rows, measure, "photos")
     if not measured:
-        raise InputError(f"no photo can be measured: {evaluator.notes[-1]}")
+        raise InputError(f"No photo can be measured: {evaluator.notes[-1]}.")
     numbers = {
         "photos": len(measured),
         "long_side": size,
@@ -208,22 +205,22 @@ def evaluate(
 
 
 def check_known(pipeline: StyleTransferPipeline, styles: Iterable[str]) -> None:
-    """Raises InputError for a style that the pack does not have."""
+    """Raise InputError for a style that the pack does not have."""
     unknown = [name for name in styles if name not in pipeline.styles]
     if unknown:
-        raise InputError(f"the pack has no style {unknown[0]!r}: choose from {', '.join(pipeline.styles)}")
+        raise InputError(f"The pack has no style {unknown[0]!r}: choose from {', '.join(pipeline.styles)}.")
 
 
 def evenly_spaced(items: Sequence[Found], count: int) -> list[Found]:
-    """`count` of the items, evenly spaced from the first on; all of them where there are fewer."""
+    """`count` of the items, evenly spaced from the first one on; all if there are fewer."""
     if len(items) <= count:
         return list(items)
     return [items[index * len(items) // count] for index in range(count)]
 
 
 def picture_name(row: Row, index: int) -> str:
-    """What the picture of a row is called in tables and notes."""
-    return Path(row.get("path") or f"picture {index}").name
+    """The name of a row's picture in tables and notes."""
+    return Path(row_name(row, f"picture {index}")).name
 
 
 def _small_or_none(load: Callable[[Row], Image.Image], row: Row) -> Image.Image | None:
@@ -242,7 +239,7 @@ def _style_numbers(name: str, measured: Sequence[_Photo], paintings: _Paintings,
         extra = collection_rows(of_pictures, _stacked(paintings.features), rows, seed)
     for kind in PICTURES:
         rows[kind]["each"] = [_plain(score) for score in scores[kind]]
-    # The painted photos' numbers stand directly under the style's name, where a pack's card reads them.
+    # The numbers of the painted photos are directly under the style's name, where the card of a pack reads them.
     return {**rows.pop(PAINTED), **rows, **extra}
 
 

@@ -1,7 +1,7 @@
-"""The network of FID and KID: Inception v3 as it was in TensorFlow in 2015, whose features all published values use.
+"""The network of FID and KID: Inception v3 of TensorFlow in 2015, which all published values use.
 
-torchvision's own weights of Inception v3 give other numbers. Layers and keys are torchvision's; what differs is the
-scaling to 299x299 and some pooling (Heusel 2017; the port is that of pytorch-fid and torch-fidelity).
+torchvision's own weights of Inception v3 give other numbers. Layers and keys are torchvision's; the scaling to 299x299
+and some pooling differ (Heusel 2017; ported as in pytorch-fid and torch-fidelity).
 """
 
 from pathlib import Path
@@ -14,11 +14,10 @@ from styletransfer.errors import InputError
 from styletransfer.models.stored_weights import read_weights
 
 SIDE = 299
-FEATURES = 2048
 
 
 class FidInception(nn.Module):
-    """Pictures in, the 2,048 features of FID and KID out.
+    """The 2,048 features of FID and KID of a picture.
 
     Args:
         weights: pt_inception-2015-12-05-6726825d.pth of pytorch-fid's releases (torch-fidelity's of that date holds
@@ -30,10 +29,10 @@ class FidInception(nn.Module):
 
     def __init__(self, weights: str | Path) -> None:
         super().__init__()
-        stored = read_weights(Path(weights), "Inception weights")
+        stored = read_weights(Path(weights), "Inception weights", pickled=True)
         self.network = _build()
         expected = self.network.state_dict()
-        # Counters that only training needs, absent from files of old torch releases.
+        # Counters that only training uses; files of old torch releases lack them.
         stored |= {key: torch.tensor(0) for key in expected if key.endswith("num_batches_tracked")}
         wrong = [key for key in expected if key not in stored or stored[key].shape != expected[key].shape]
         if wrong:
@@ -51,7 +50,7 @@ class FidInception(nn.Module):
 
 
 def _build() -> nn.Sequential:
-    # Imported here: torchvision costs start-up time, and only FID and KID need this.
+    # Imported here, because importing torchvision takes time and only FID and KID need it.
     from torchvision.models import inception
 
     class A(inception.InceptionA):

@@ -1,4 +1,4 @@
-"""Measures pictures against their photo and a style; says which measures lack their network's weights."""
+"""Measures a picture against its photo and a style, as far as the networks' weights are at hand."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True)
 class WeightFiles:
-    """Where each network's weights are; None takes torchvision's where torchvision has them."""
+    """The files of each network's weights; None means torchvision's, where torchvision has them."""
 
     style: str | None = None  # VGG-19 up to relu3_1
     content: str | None = None  # SqueezeNet 1.1
@@ -40,17 +40,17 @@ class WeightFiles:
 
 @dataclass
 class Look:
-    """What is measured on one picture alone; tensors on the CPU, so that processes can exchange them."""
+    """Measurements of one picture alone; tensors on the CPU, so that processes can exchange them."""
 
     colors: tuple[Tensor, Tensor]  # mean and deviation (1, 3, 1, 1) in CIELAB
-    grams: list[Tensor] = field(default_factory=list)  # (1, C, C) per layer; none without VGG's weights
+    grams: list[Tensor] = field(default_factory=list)  # (1, C, C) per layer; empty without the weights of VGG
     patches: Tensor | None = None  # see metrics.patch_projections
-    brushwork: BrushworkTarget | None = None  # of a painting that others are compared with
+    brushwork: BrushworkTarget | None = None  # only of a painting that others are compared with
 
 
 @dataclass(frozen=True)
 class Style:
-    """What a picture in the style should look like: the mean over its paintings."""
+    """The mean of the paintings of a style, which painted photos are compared with."""
 
     colors: tuple[Tensor, Tensor]
     grams: list[Tensor]
@@ -60,42 +60,42 @@ class Style:
 
 @dataclass(frozen=True)
 class Score:
-    """One picture's measures, defined in `styletransfer.evaluation.metrics`; None: its network's weights are absent."""
+    """The measures of one picture, defined in `metrics`; None where the weights of the network are missing."""
 
     photo: str
-    flat: float | None  # brushwork, see styletransfer.brushwork
+    flat: float | None  # these three: brushwork, see `brushwork`
     deep: float | None
     strokes: float | None
     content: float | None  # LPIPS
     style: float | None  # Gram distance
-    grid: float  # grey levels, the worst period
+    grid: float  # gray levels, the maximum over periods
     border: float
     ssim: float
-    patches: float  # grey levels
+    patches: float  # gray levels
     clipped: float  # share of pixels
     color_shift: float  # CIELAB
-    grid_periods: dict[str, float]  # period in pixels -> grey levels
+    grid_periods: dict[str, float]  # period in pixels -> gray levels
 
 
 class Judge:
     """Measures pictures, given as (1, 3, H, W) in [-1, 1] with sides of at least 32.
 
     Args:
-        weights: files; a file that is given must be sound.
+        weights: the files of the networks.
         device: where the networks run.
-        collections: also load what collections are compared with.
+        collections: also load the networks that collections are compared with.
 
     Attributes:
-        notes: one sentence for each measure that is left out: which weights it needs and how to get them.
+        notes: one clause for each measure that is left out: which weights it needs and how to get them.
 
     Raises:
-        InputError: a file that was given cannot be used.
+        InputError: a file of `weights` cannot be used.
     """
 
     def __init__(self, weights: WeightFiles, device: torch.device, collections: bool = False) -> None:
         self.device = device
         self.notes: list[str] = []
-        self.networks = {}  # measure -> what it was measured with, for the record
+        self.networks = {}  # measure -> network and file, for the record
         self.lpips = self._lpips(weights)
         self.vgg = self._from_torchvision(
             "the style distance",
@@ -114,7 +114,7 @@ class Judge:
 
     @torch.inference_mode()
     def look(self, picture: Tensor, patches: int = metrics.PATCH_COUNT, seed: int = 0) -> Look:
-        """What is measured on the picture alone, on `patches` patches drawn from the seed."""
+        """The measurements of the picture alone, on `patches` patches drawn from the seed."""
         picture = picture.to(self.device)
         return Look(
             colors=tuple(x.cpu() for x in color_statistics(picture)),
@@ -123,11 +123,11 @@ class Judge:
         )
 
     def brushwork_target(self, painting: Tensor) -> BrushworkTarget | None:
-        """What brushwork is compared with: a painting (1, 3, H, W) in [-1, 1]; None without the networks' weights."""
+        """The brushwork target of a painting (1, 3, H, W) in [-1, 1]; None without the networks' weights."""
         return self.brushwork.target(painting) if self.brushwork else None
 
     def brushwork_before(self, photo: Tensor, style: Style) -> list[Distances]:
-        """How far the photo itself is from each painting of the style: what brushwork is a share of."""
+        """The distance of the photo to each painting of the style, of which brushwork is a share."""
         return self._distances(photo, calm_places(photo), style)
 
     def _distances(self, picture: Tensor, calm: Tensor, style: Style) -> list[Distances]:
@@ -135,7 +135,7 @@ class Judge:
 
     @torch.inference_mode()
     def features(self, picture: Tensor) -> dict[str, Tensor]:
-        """What collections are compared by, where there are weights: "frechet" (512,), "inception" (2048,)."""
+        """The features that collections are compared by: "frechet" (512,), "inception" (2048,), as far as loaded."""
         picture = picture.to(self.device)
         found = {}
         if self.squeezenet:
@@ -148,9 +148,14 @@ class Judge:
     def score(
         self, name: str, painted: Tensor, photo: Tensor, look: Look, style: Style, before: Sequence[Distances]
     ) -> Score:
-        """The measures of `painted`, whose `look` was taken before, against its photo and the style.
+        """The measures of `painted` against its photo and the style.
 
-        `before` is `brushwork_before` of the photo.
+        Args:
+            name: the file name of the photo.
+            painted, photo: (1, 3, H, W) in [-1, 1].
+            look: of `painted`.
+            style: of `mean_style`.
+            before: `brushwork_before` of the photo.
         """
         is_photo = painted is photo
         after = before if is_photo else self._distances(painted, calm_places(photo), style)
@@ -162,7 +167,7 @@ class Judge:
             photo=name,
             **{measure: fmean(each[measure] for each in closed) if closed else None for measure in MEASURES},
             content=content if self.lpips else None,
-            style=metrics.relative_gram_distance(look.grams, style.grams) if self.vgg else None,
+            style=metrics.gram_distance(look.grams, style.grams) if self.vgg else None,
             grid=max(grid.values()),
             border=metrics.border_ratio(painted, photo),
             ssim=metrics.luminance_ssim(painted, photo),
@@ -209,11 +214,11 @@ class Judge:
     def _from_torchvision(
         self, measure: str, load: Callable[[], Network], origin: tuple[str, str, str | None]
     ) -> Network | None:
-        """The network, or None and a note where torchvision cannot download its weights."""
+        """The loaded network; None, and a note, where torchvision cannot download its weights."""
         network, flag, file = origin
         try:
             loaded = load().to(self.device)
-        except (OSError, RuntimeError) as error:  # no network, an address that is gone, half a file
+        except (OSError, RuntimeError) as error:  # no connection, a dead address, half a file
             if file is not None:
                 raise
             self.notes.append(
@@ -226,7 +231,7 @@ class Judge:
 
 
 def mean_style(looks: Sequence[Look]) -> Style:
-    """The style of paintings: mean colors, mean Gram matrices, all patches."""
+    """The style of several paintings: mean colors, mean Gram matrices, the patches of all."""
     means, deviations = zip(*(look.colors for look in looks), strict=True)
     return Style(
         colors=(torch.stack(means).mean(dim=0), torch.stack(deviations).mean(dim=0)),

@@ -1,4 +1,4 @@
-"""From single scores to a table: means with their intervals, distances of collections, rows for a card."""
+"""From the scores of single pictures to a table: means with confidence intervals, and distances of collections."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -12,18 +12,18 @@ from styletransfer.evaluation import distributions
 from styletransfer.evaluation.judge import Score
 
 PAINTED = "painted"
-PICTURES = ("photo_itself", "colors_only", PAINTED)  # two baselines, and what the pack makes
+PICTURES = ("photo_itself", "colors_only", PAINTED)  # two baselines, and the paintings of the pack
 MEANS = ("flat", "deep", "strokes", "content", "style", "ssim", "patches", "clipped", "color_shift")
 CELL = 256  # pixels, side of a square of the figure
-LABEL = 16  # pixels, height of its line of text
+LABEL = 16  # pixels, height of the title above a column
 
 
 def summary(scores: Sequence[Score], baseline: Sequence[Score], seed: int) -> dict[str, Any]:
-    """Means over photos, the worst grid and border, and 95 % intervals of the means.
+    """Means over photos with 95 % confidence intervals, and the maximum of grid and border.
 
     Args:
-        scores: of one kind of picture, one per photo.
-        baseline: of the photos themselves, in the same order: what "closed" is a share of.
+        scores: one per photo, all of the same kind of picture.
+        baseline: the scores of the photos themselves, in the same order; "closed" is a share of their style distance.
         seed: of the bootstrap.
     """
     columns = {name: [getattr(score, name) for score in scores] for name in MEANS}
@@ -32,7 +32,7 @@ def summary(scores: Sequence[Score], baseline: Sequence[Score], seed: int) -> di
     intervals = {name: distributions.bootstrap_interval([values], _mean, seed) for name, values in columns.items()}
     if "style" in columns:
         before = [score.style for score in baseline]
-        row["closed"] = 1 - row["style"] / (fmean(before) or 1.0)  # 0: the photo is the painting
+        row["closed"] = 1 - row["style"] / (fmean(before) or 1.0)  # the mean is 0 where the photo is the painting
         intervals["closed"] = distributions.bootstrap_interval([columns["style"], before], _closed, seed)
     row["grid_max"] = max(score.grid for score in scores)
     row["grid_periods_max"] = {
@@ -50,16 +50,17 @@ def collection_rows(
     rows: Mapping[str, dict[str, Any]],
     seed: int,
 ) -> dict[str, Any]:
-    """Adds to each row how far its pictures are from a collection of paintings.
+    """Add to each row the distance of its pictures to a collection of paintings.
 
     Args:
         pictures: kind -> network ("frechet", "inception") -> (photos, features).
         paintings: network -> (paintings, features).
-        rows: kind -> row, to which "frechet", "frechet_closed", "kid", "fid" and "art_fid" are added, as far as
-            there are weights and pictures enough.
+        rows: kind -> row. "frechet", "frechet_closed", "kid", "fid" and "art_fid" are added as far as there are weights
+            and enough pictures.
 
     Returns:
-        "floor": what two halves of the paintings measure, and how many were compared; "refused": why there is no FID.
+        "floor": the distances between two halves of the paintings, and how many were compared; "refused": why FID is
+        not reported.
     """
     floor: dict[str, Any] = {"paintings": len(next(iter(paintings.values()), ()))}
     found: dict[str, Any] = {"floor": floor}
@@ -85,14 +86,15 @@ def collection_rows(
 
 
 def table(numbers: Mapping[str, Any]) -> str:
-    """The content of evaluation.json as Markdown: each style's baselines and paintings, and what was left out."""
+    """The content of evaluation.json as a Markdown table: the baselines and paintings of each style, and the notes."""
     lines = [
-        f"Means over {numbers['photos']} photos, long side {numbers['long_side']}, in brackets what holds them with "
-        "95 % confidence. Brushwork, colors taken away (0: a recolored photo, 1: the painting): flat in the photo's "
-        "calm places, deep in deep features, strokes in early ones. Content: LPIPS to the photo, style: Gram distance "
-        "to the painting (both: less is nearer), closed: share of the photo's style distance that is gone, SSIM: "
-        "structure kept, patches: sliced Wasserstein distance to the painting's, grid and patches in grey levels, "
-        "clipped: pixels, color: shift in CIELAB.",
+        f"Means over {numbers['photos']} photos, long side {numbers['long_side']} pixels, with 95 % confidence "
+        "intervals in brackets. Brushwork is measured without color (0: a recolored photo, 1: the painting itself): "
+        "flat in calm places of the photo, deep in deep features, strokes in early features. Content: LPIPS distance "
+        "to the photo; style: Gram distance to the painting (lower is better for both); closed: the share of the "
+        "photo's style distance that is gone; SSIM: structure that is kept; patches: sliced Wasserstein distance to "
+        "patches of the painting, in gray levels; grid: in gray levels; clipped: share of pixels at black or white; "
+        "color: shift of the mean color in CIELAB.",
         "",
         "| style | picture | flat | deep | strokes | content | style | closed | SSIM | patches | grid, worst "
         "| border, mean | border, worst | clipped | color |",
@@ -117,7 +119,7 @@ def table(numbers: Mapping[str, Any]) -> str:
 
 
 def contact_sheet(columns: Mapping[str, Sequence[Image.Image]]) -> Image.Image:
-    """One column per title, pictures from top to bottom, each inside a square; a shorter column begins lower."""
+    """One column per title, with its pictures in squares from top to bottom; shorter columns end at the bottom, too."""
     rows = max(len(pictures) for pictures in columns.values())
     sheet = Image.new("RGB", (CELL * len(columns), LABEL + CELL * rows), "white")
     draw = ImageDraw.Draw(sheet)
@@ -135,8 +137,8 @@ def _collection_lines(styles: Mapping[str, Any]) -> list[str]:
         return []
     lines = [
         "",
-        "Collections, less is nearer. Frechet distance of SqueezeNet features to every second painting; the floor is "
-        "that of the other paintings, closed the share of the way from the photos to it.",
+        "Collections (lower is better): Frechet distance of SqueezeNet features to every second painting. The floor is "
+        "the distance of the other paintings, and closed the share of the way from the photos to the floor.",
         "",
         "| style | picture | pictures | Frechet | closed | KID | FID | ArtFID |",
         "|---|---|---:|---:|---:|---:|---:|---:|",

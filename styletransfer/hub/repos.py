@@ -1,4 +1,4 @@
-"""A style pack by its name on the Hub, as a folder: looked at before it is fetched, cached, usable offline."""
+"""Repositories on the Hub: names, commits, and packs that are checked before download, cached and usable offline."""
 
 import contextlib
 import hashlib
@@ -9,15 +9,21 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+from huggingface_hub import (
+    CommitInfo,
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    constants,
+    try_to_load_from_cache,
+)
+from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 from styletransfer.errors import InputError
 from styletransfer.hub.errors import is_passing, patiently, told_plainly
 from styletransfer.packs.contents import CONFIG, PICKLES, WEIGHTS, leaves_folder, max_bytes
-
-if TYPE_CHECKING:
-    from huggingface_hub import CommitInfo, HfApi
-    from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 DEFAULT_REVISION = "main"
 MAX_PACK_BYTES = 256 << 20  # of all files together
@@ -55,18 +61,18 @@ def parse_repo(text: str) -> Repo | None:
 
 
 def named_pack(text: str) -> Repo:
-    """A pack on the Hub by its name; raises InputError for a text that cannot be one."""
+    """The repository of a pack's name; raises InputError for a text that is not a valid name."""
     repo = parse_repo(text)
     if repo is None:
-        raise InputError(f"{text!r} is no name of a pack on the Hub: write org/name or org/name@revision.")
+        raise InputError(f"{text!r} is not a valid name of a pack on the Hub: write org/name or org/name@revision.")
     return repo
 
 
 def check_repo_id(text: str, what: str = "repository", flag: str = "") -> None:
-    """Raises InputError for a text that is not `org/name`; `what` it was to name, and the `flag` it was given to."""
+    """Raises InputError for a text that is not `org/name`; the message says `what` it should name, and its `flag`."""
     repo = parse_repo(text)
     if repo is None or repo.id != text:
-        raise InputError(f"{flag and flag + ' '}{text!r} is no name of a {what}: write org/name.")
+        raise InputError(f"{flag and flag + ' '}{text!r} is not a valid {what} name: write org/name.")
 
 
 def resolve_pack(source: str | Path, *, revision: str | None = None, **fetching: Any) -> Path:
@@ -101,10 +107,10 @@ def fetch_pack(
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
 ) -> Path:
-    """The folder in the cache where a pack of the Hub lies once fetched: its own files and, from here, no others.
+    """Download a pack from the Hub; returns its folder in the cache, with the files of a pack and no others.
 
-    Without a network, or with the Hub out of order, the copy that was fetched last is used; a commit that is here is
-    used without asking.
+    Without a network, or while the Hub fails, the copy that was downloaded last is used. A pack that names a commit and
+    is in the cache is used without a request.
 
     Args:
         repo: of the pack.
@@ -113,11 +119,9 @@ def fetch_pack(
         local_files_only: ask the Hub nothing.
 
     Raises:
-        InputError: no such pack, no right to it, no way to it, or a pack that would not be safe to fetch.
+        InputError: the pack does not exist, may not be read, cannot be reached, or would not be safe to download.
     """
-    from huggingface_hub import constants
-
-    with told_plainly(f"pack {repo}"):
+    with told_plainly(f"pack {repo}", cached=True):
         cached = _cached(repo, cache_dir)
         if cached and (repo.is_pinned or local_files_only or constants.HF_HUB_OFFLINE):
             return cached
@@ -128,7 +132,7 @@ def fetch_pack(
         except Exception as error:
             if not (cached and is_passing(error)):
                 raise
-            _log.warning("The Hub does not answer for pack %s: using the copy fetched before.", repo)
+            _log.warning("The Hub does not answer for pack %s: using the copy in the cache.", repo)
             return cached
 
 
@@ -142,28 +146,26 @@ class Seen(NamedTuple):
 
 def look_at_pack(repo: Repo, *, token: str | None = None) -> Seen:
     """What a pack of the Hub is at, without fetching anything; raises as `fetch_pack`."""
-    from huggingface_hub import HfApi
-
     with told_plainly(f"pack {repo}"):
         info = _info(HfApi(token=token), repo)
         return Seen(info.sha, sorted(_wanted(repo, info)), bool(info.private))
 
 
-def make_repo(api: "HfApi", repo_id: str, *, private: bool = False, branch: str = DEFAULT_REVISION) -> None:
-    """Have a repository on the Hub, with that branch; what is there already stays as it is.
+def make_repo(api: HfApi, repo_id: str, *, private: bool = False, branch: str = DEFAULT_REVISION) -> None:
+    """Create a repository and a branch where they are missing.
 
     Raises:
-        InputError: it is there and public, and was to be private. Else as the Hub's client does.
+        InputError: the repository exists and is public, but should be private. Else as the Hub's client.
     """
     patiently(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
     if private and not patiently(lambda: api.model_info(repo_id)).private:
-        raise InputError(f"The repository {repo_id} is there already and public: choose another, or make it private.")
+        raise InputError(f"The repository {repo_id} exists already and is public: choose another, or make it private.")
     if branch != DEFAULT_REVISION:
         patiently(lambda: api.create_branch(repo_id, branch=branch, exist_ok=True))
 
 
 def commit_files(
-    api: "HfApi",
+    api: HfApi,
     repo_id: str,
     files: Mapping[str, bytes | Path],
     stale: Iterable[str],
@@ -172,10 +174,8 @@ def commit_files(
     parent: str | None,
     revision: str = DEFAULT_REVISION,
     repo_type: str = "model",
-) -> "CommitInfo":
-    """Add files and delete stale ones, all in one commit on top of `parent`, or none of it; raises as the client."""
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
+) -> CommitInfo:
+    """Add files and delete stale ones in one commit on top of `parent`; raises as the Hub's client."""
     operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     operations += [CommitOperationDelete(name) for name in stale]
     return api.create_commit(
@@ -189,8 +189,6 @@ def commit_files(
 
 
 def _cached(repo: Repo, cache_dir: str | Path | None) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
     # The config is fetched last, so a snapshot that has it has everything.
     config = try_to_load_from_cache(repo.id, CONFIG, cache_dir=cache_dir, revision=repo.revision)
     folder = Path(config).parent if isinstance(config, str) else None
@@ -198,13 +196,11 @@ def _cached(repo: Repo, cache_dir: str | Path | None) -> Path | None:
 
 
 def _fetch(repo: Repo, token: str | bool | None, cache_dir: str | Path | None) -> Path:
-    from huggingface_hub import HfApi
-
     api = HfApi(token=token)
     commit, files = _listing(api, repo)
 
     def fetch(name: str) -> Path:
-        for _ in range(2):  # a copy that went bad in the cache is thrown away and fetched anew
+        for _ in range(2):  # a damaged copy in the cache is deleted and downloaded again
             path = Path(api.hf_hub_download(repo.id, name, revision=commit, cache_dir=cache_dir))
             if is_as_uploaded(path, files[name]):
                 return path
@@ -220,29 +216,27 @@ def _fetch(repo: Repo, token: str | bool | None, cache_dir: str | Path | None) -
     return folder
 
 
-def _listing(api: "HfApi", repo: Repo) -> tuple[str, Mapping[str, "RepoSibling"]]:
+def _listing(api: HfApi, repo: Repo) -> tuple[str, Mapping[str, RepoSibling]]:
     """The commit that the repository is at, and the pack's files in it."""
     info = _info(api, repo)
     return info.sha, _wanted(repo, info)
 
 
-def _info(api: "HfApi", repo: Repo) -> "ModelInfo":
-    from huggingface_hub import constants
-
+def _info(api: HfApi, repo: Repo) -> ModelInfo:
     info = api.model_info(repo.id, revision=repo.revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     if not _COMMIT.fullmatch(info.sha or ""):
         raise ValueError("no commit")
     return info
 
 
-def _wanted(repo: Repo, info: "ModelInfo") -> Mapping[str, "RepoSibling"]:
-    """The files of a pack among those of a repository, by name; raises InputError for what no pack should hold."""
+def _wanted(repo: Repo, info: ModelInfo) -> Mapping[str, RepoSibling]:
+    """The pack's files among those of a repository, by name; raises InputError for files that are not safe."""
     names = [file.rfilename for file in info.siblings or []]
     for name in names:
         if leaves_folder(name):
             raise InputError(f"Pack {repo} is refused: its file name {name!r} points out of its folder.")
     if CONFIG not in names:
-        raise InputError(f"{repo} on the Hub is no style pack: it has no {CONFIG}.")
+        raise InputError(f"{repo} on the Hub is not a style pack: it has no {CONFIG}.")
     if WEIGHTS not in names:
         pickles = [name for name in names if name.endswith(PICKLES)]
         if pickles:
@@ -258,28 +252,30 @@ def _wanted(repo: Repo, info: "ModelInfo") -> Mapping[str, "RepoSibling"]:
     return files
 
 
-def _size(file: "RepoSibling") -> int:
+def _size(file: RepoSibling) -> int:
     return max(file.size or 0, file.lfs.size if file.lfs else 0)
 
 
-def is_as_uploaded(path: Path, file: "RepoSibling") -> bool:
-    """Whether the file is the one its repository names: large files go by SHA-256, small ones by git's own hash."""
-    if path.stat().st_size != _size(file):
-        return False
-    content = path.read_bytes()
+def is_as_uploaded(path: Path, file: RepoSibling) -> bool:
+    """Whether a downloaded file is the one in its repository, by size and hash."""
+    return path.stat().st_size == _size(file) and is_content_of(file, path.read_bytes())
+
+
+def is_content_of(file: RepoSibling, content: bytes) -> bool:
+    """Whether a file in a repository has this content: SHA-256 of large files, git's own hash of small ones."""
     if file.lfs:
         return hashlib.sha256(content).hexdigest() == file.lfs.sha256
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == file.blob_id
 
 
 def _note_commit(folder: Path, revision: str, commit: str) -> None:
-    """Keep which commit a branch was at, where the Hub's client looks it up offline (its cache: refs, snapshots).
+    """Record the commit of a branch where the Hub's client looks it up offline (refs in its cache).
 
-    Written by hand because the client writes it before the files are there, not after.
+    The client itself records it before the files are downloaded: after a failure, half a pack would count as whole.
     """
     reference = folder.parent.parent / "refs" / revision
     partial = reference.with_name(f".{reference.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):  # a cache that may only be read serves as well
+    with contextlib.suppress(OSError):  # in a read-only cache the download has served its purpose, too
         reference.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(commit)
         partial.replace(reference)

@@ -1,8 +1,9 @@
-"""The page as a Gradio Space: this source, the packs that ship, and packs of the Hub pinned to the commits of today."""
+"""Deploys the page as a Gradio Space: this source, the packs in it, and packs of the Hub pinned to their commits."""
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+
+from huggingface_hub import CommitInfo, HfApi, RepoCard, constants
 
 from styletransfer.errors import InputError
 from styletransfer.hub.errors import patiently, told_plainly
@@ -10,15 +11,12 @@ from styletransfer.hub.repos import Repo, Seen, check_repo_id, commit_files, fet
 from styletransfer.packs.contents import CARD, max_bytes
 from styletransfer.paths import ROOT
 
-if TYPE_CHECKING:
-    from huggingface_hub import CommitInfo, HfApi
-
 APP = "app.py"
 FILES = (APP, "requirements.txt", "LICENSE")
 FOLDERS = ("styletransfer", "styles", "examples", "assets")
 THUMBNAIL = "assets/preview.jpg"  # what the Hub shows where a link to the Space is shared
 PACKS_VARIABLE = "STYLETRANSFER_PACKS"  # what the page reads: org/a@commit,org/b@commit
-KEPT = ".gitattributes"  # the Hub's own
+KEPT = ".gitattributes"  # written by the Hub
 
 _log = logging.getLogger(__name__)
 
@@ -30,26 +28,23 @@ Choose a style, add a photo, take home a painting of the same size. Runs on two 
 
 
 def deploy_space(repo_id: str, *, packs: Sequence[str] = (), private: bool = False, token: str | None = None) -> str:
-    """Make or renew a Space that serves the page, as one commit.
+    """Create or update a Space that serves the page, as one commit.
 
     Args:
-        repo_id: `org/name` of the Space; it is made if it is missing.
-        packs: of the Hub, `org/name[@revision]`, to be offered besides those that ship. Each is pinned to the commit it
-            is at, fetched when the Space is built, and never asked for again. Each is loaded here first, as a broken
-            one would greet every visitor. Of a private one in a public Space a warning is logged: the Space cannot
-            fetch it without a token, and shows it to everybody with one.
-        private: of a Space that is made here.
+        repo_id: `org/name` of the Space; it is created if it is missing.
+        packs: on the Hub, `org/name[@revision]`, that the page offers besides those in this repository. Each is loaded
+            here first, pinned to its present commit, and downloaded when the Space is built. For a private one in a
+            public Space a warning is logged: the Space cannot fetch it without a token, and with one shows it to all.
+        private: create the Space as a private one.
         token: of a user who may write there; the one logged in when None.
 
     Returns:
         The Space's address.
 
     Raises:
-        InputError: this is no checkout, a pack is unsound, the Space holds another app, or the Hub refuses or does not
-            answer. The Space's files then are as they were; deploying again is safe.
+        InputError: this is not a checkout, a pack is unsound, the Space holds another app, or the Hub refuses or does
+            not answer. The Space's files are then unchanged, and deploying again is safe.
     """
-    from huggingface_hub import HfApi
-
     check_repo_id(repo_id, "Space")
     pins = {repo: look_at_pack(repo, token=token) for repo in map(named_pack, packs)}
     for repo, seen in pins.items():
@@ -80,10 +75,10 @@ def _check(repo: Repo, seen: Seen, space: str, private: bool, token: str | None)
 
 
 def _contents(pins: Mapping[str, Seen], thumbnail: str) -> dict[str, bytes]:
-    """File name in the Space -> what goes there."""
+    """File name in the Space -> its content."""
     missing = [name for name in (APP, CARD, *FOLDERS) if not (ROOT / name).exists()]
     if missing:
-        raise InputError(f"{ROOT} is no checkout of this project, it has no {missing[0]}: deploy from a clone.")
+        raise InputError(f"{ROOT} is not a checkout of this project, it has no {missing[0]}: deploy from a clone.")
     paths = [ROOT / name for name in FILES]
     for folder in FOLDERS:
         paths += sorted((ROOT / folder).rglob("*"))
@@ -93,7 +88,7 @@ def _contents(pins: Mapping[str, Seen], thumbnail: str) -> dict[str, bytes]:
 
 
 def _is_source(name: str) -> bool:
-    """Not a cache, an editor's leavings, what a write cut short left behind, or a stranger in the folder of a pack."""
+    """Whether a file is part of the app: no cache, hidden or temporary file, and in `styles` only files of packs."""
     parts = name.split("/")
     if any(part.startswith(".") or part == "__pycache__" for part in parts):
         return False
@@ -101,9 +96,7 @@ def _is_source(name: str) -> bool:
 
 
 def _front_page(pins: Mapping[str, Seen], thumbnail: str) -> str:
-    """README.md of the Space: the settings at the top of ours, with the packs to be fetched when it is built."""
-    from huggingface_hub import RepoCard
-
+    """README.md of the Space: the metadata of ours, and the packs to be downloaded when the Space is built."""
     data = RepoCard((ROOT / CARD).read_text(encoding="utf-8"), ignore_metadata_errors=True).data
     data.thumbnail = thumbnail
     if pins:
@@ -112,16 +105,14 @@ def _front_page(pins: Mapping[str, Seen], thumbnail: str) -> str:
     return f"---\n{data.to_yaml()}\n---\n{TEXT.format(title=data.get('title'))}"
 
 
-def _commit(api: "HfApi", repo_id: str, files: Mapping[str, bytes], offered: str, private: bool) -> "CommitInfo":
-    from huggingface_hub import constants
-
-    # Read anew at each attempt: the last one may have gone through, only its answer may have been lost.
+def _commit(api: HfApi, repo_id: str, files: Mapping[str, bytes], offered: str, private: bool) -> CommitInfo:
+    # Read again at each attempt: the last one may have succeeded, and only its answer was lost.
     head = api.space_info(repo_id, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     there = [file.rfilename for file in head.siblings or [] if file.rfilename != KEPT]
     if APP in there and not any(name.startswith("styletransfer/") for name in there):
         raise InputError(f"The Space {repo_id} holds another app: choose a new name.")
     if private and not head.private:
-        raise InputError(f"The Space {repo_id} is there already and public: choose another, or make it private.")
+        raise InputError(f"The Space {repo_id} exists already and is public: choose another, or make it private.")
     api.add_space_variable(repo_id, PACKS_VARIABLE, offered)
     stale = [name for name in there if name not in files]
     return commit_files(api, repo_id, files, stale, message="Deploy the page", parent=head.sha, repo_type="space")

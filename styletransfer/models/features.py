@@ -5,13 +5,13 @@ local safetensors file that may hold the first layers only.
 """
 
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
-from styletransfer.errors import InputError
+from styletransfer.errors import InputError, first_line
 from styletransfer.models.stored_weights import read_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -24,6 +24,14 @@ LPIPS_CHANNELS = {"relu1": 64, "fire3": 128, "fire5": 256, "fire6": 384, "fire7"
 RANDOM = "random"
 PADDINGS = ("zeros", "reflect")
 NETWORKS = ("vgg19", "vgg16", "squeezenet1_1")
+
+
+class DownloadError(InputError):
+    """The pretrained weights of a network are neither in torch's cache nor can they be downloaded."""
+
+    def __init__(self, network: str, reason: str) -> None:
+        self.network, self.reason = network, reason
+        super().__init__(f"The pretrained weights of {network} cannot be downloaded ({reason}): give them as a file.")
 
 
 class Features(nn.Module):
@@ -39,6 +47,7 @@ class Features(nn.Module):
 
     Raises:
         InputError: unknown network or layer, unreadable file, or a layer that the file lacks (it is named).
+        DownloadError: an InputError: the weights cannot be downloaded.
     """
 
     def __init__(
@@ -97,7 +106,7 @@ def load_lpips_heads(path: str | Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file cannot be read, or does not hold the heads (the first that is missing is named).
     """
-    stored, heads = read_weights(Path(path), "LPIPS weights"), {}
+    stored, heads = read_weights(Path(path), "LPIPS weights", pickled=True), {}
     for index, (layer, channels) in enumerate(LPIPS_CHANNELS.items()):
         key = f"lin{index}.model.1.weight"
         if key not in stored or stored[key].shape != (1, channels, 1, 1):
@@ -128,7 +137,14 @@ def _trunk(network: str, pretrained: bool) -> nn.Sequential:
 
     if pretrained:
         with torch.random.fork_rng(devices=[]):  # what torchvision draws before it loads must not shift a training
-            return models.get_model(network, weights="IMAGENET1K_V1").features
+            try:
+                return models.get_model(network, weights="IMAGENET1K_V1").features
+            except (
+                OSError,
+                HTTPException,
+                RuntimeError,
+            ) as error:  # the last: a download that is not what was asked for
+                raise DownloadError(network, first_line(error)) from error
     with torch.device("meta"):  # no memory, no random numbers: all of it is assigned
         return models.get_model(network, weights=None).features
 
@@ -143,11 +159,7 @@ def _draw_filters(trunk: nn.Sequential) -> None:
 
 
 def _load_first_layers(trunk: nn.Sequential, path: Path, names: dict[int, str]) -> None:
-    try:
-        with safe_open(path, framework="pt") as file:
-            stored = {key.removeprefix("features."): file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except Exception as error:
-        raise InputError(f"Feature weights {path} cannot be read as safetensors: {error}.") from error
+    stored = {key.removeprefix("features."): value for key, value in read_weights(path, "Feature weights").items()}
     if "fire2" not in names.values() and any(".squeeze." in key for key in stored):
         # Its first layer has the shape of VGG's, so the shapes below would not tell.
         raise InputError(f"Feature weights {path.name} are those of squeezenet1_1: name that network instead.")

@@ -1,1 +1,1 @@
-"""The style pack: what may lie in it, how it is written and read, and its card."""
+"""The style pack: which files it may hold, how it is written and read, and its model card."""

@@ -1,4 +1,4 @@
-"""The style pack: a folder that is written whole, read strictly, and described by its card."""
+"""The style pack on disk: written atomically, read strictly, described by its card."""
 
 import copy
 import json
@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
-from styletransfer.errors import InputError, first_line
+from styletransfer.errors import InputError
 from styletransfer.folders import why_unwritten, written_whole
 from styletransfer.models.discriminator import DISCRIMINATOR_BOUNDS, Discriminator
 from styletransfer.models.generator import BOUNDS, Generator
-from styletransfer.packs.card import write_card
+from styletransfer.models.stored_weights import read_weights
+from styletransfer.packs.card import named_texts, write_card
 from styletransfer.packs.contents import (
     CONFIG,
     DISCRIMINATOR,
@@ -28,6 +29,7 @@ from styletransfer.packs.contents import (
     WEIGHTS,
     is_style_name,
     is_style_table,
+    read_json,
 )
 from styletransfer.packs.provenance import versions
 
@@ -43,8 +45,8 @@ def load_pack(folder: str | Path, name: object = None) -> Generator:
             somewhere in a cache, and a visitor of the page is told no paths.
 
     Raises:
-        InputError: no such folder, no or foreign config, numbers out of bounds, pickle weights only, or weights that
-            do not fit the config. Nothing is half loaded.
+        InputError: the folder or its config is missing, the config describes something else or has a number out of
+            bounds, there are only pickled weights, or the weights do not fit the config.
     """
     folder, name = _existing(folder, name), name or folder
     generator = Generator(**_read_config(folder, name))
@@ -53,21 +55,21 @@ def load_pack(folder: str | Path, name: object = None) -> Generator:
 
 
 def load_discriminator(folder: str | Path) -> Discriminator | None:
-    """The discriminator that a pack carries, in float32, for use; None where it carries none.
+    """The discriminator of a pack, in float32, for use; None where the pack has none.
 
-    Nothing but the page's explanation and fine-tuning needs it.
+    The page needs it to explain a painting, and training to continue from the pack.
 
     Raises:
-        InputError: as `load_pack`; or it knows another number of styles than the pack.
+        InputError: as `load_pack`, or the discriminator was trained for another number of styles.
     """
     folder = _existing(folder)
     place = folder / DISCRIMINATOR
     if not place.is_dir():
         return None
-    styles, config = len(pack_styles(folder)), _read_json(place, place)
+    styles, config = len(pack_styles(folder)), _read_config_file(place, place)
     if config.get("_class_name") != Discriminator.__name__ or config.get("styles") != styles:
         raise InputError(
-            "{pack} is no discriminator of {styles} styles: the two belong to different packs.",
+            "{pack} is not a discriminator for {styles} styles: it belongs to another pack.",
             pack=place,
             styles=styles,
         )
@@ -75,7 +77,7 @@ def load_discriminator(folder: str | Path) -> Discriminator | None:
     undecided = config.get("undecided")
     if not (type(config.get("spectral_norm")) is bool and type(undecided) in (int, float) and math.isfinite(undecided)):
         raise InputError(
-            "The {file} of {pack} must say whether spectral_norm is on, and a number of undecided.",
+            "The {file} of {pack} must have a boolean spectral_norm and a finite number undecided.",
             file=CONFIG,
             pack=place,
         )
@@ -90,8 +92,16 @@ def pack_styles(folder: str | Path, name: object = None) -> dict[str, str]:
     return dict(_read_config(_existing(folder, name), name or folder)["styles"])
 
 
+def pack_notes(folder: str | Path) -> dict[str, str]:
+    """Style name -> what the recipe says about its painting (painter, title, year); empty for an unreadable recipe."""
+    try:
+        return named_texts(read_json(Path(folder), RECIPE).get("note"))
+    except InputError:
+        return {}
+
+
 def sample_path(folder: str | Path, style: str) -> Path | None:
-    """The picture that shows a style of the pack, where the pack has one."""
+    """The picture that shows a style of the pack, or None where there is none."""
     path = Path(folder) / SAMPLES / f"{style}.webp"
     return path if is_style_name(style) and path.is_file() else None
 
@@ -106,18 +116,17 @@ def save_pack(
     discriminator: Discriminator | None = None,
     half: bool = False,
 ) -> None:
-    """Write a pack whole or not at all; a pack of that name is replaced.
+    """Write a pack atomically; an older pack in the same folder is replaced.
 
     Args:
-        folder: the pack's place; its parent must exist.
+        folder: where the pack goes; its parent must exist.
         generator: the averaged generator, in float32.
-        samples: style name -> what the gallery shows; under PHOTO the photo they were painted from.
+        samples: style name -> the picture that the gallery shows; under PHOTO the photo that all were painted from.
         recipe: the settings of the training run.
-        run: what its card tells of the run beside the versions of libraries, name -> text ("hardware", "training
-            time"); and under "datasets" the list of the Hub datasets it learned from, as `org/name`.
-        discriminator: what the generator was trained against, to be carried in half precision, as 16 bits of each
-            weight are enough for what it is used for.
-        half: store 16 bits of each weight, which halves the pack; painting rounds them to as many anyway.
+        run: facts for the card besides the library versions, name -> text ("hardware", "training time"); "datasets"
+            lists the Hub datasets that the run trained on, as `org/name`.
+        discriminator: stored in float16, which is precise enough for its uses.
+        half: store the generator in float16, which halves the pack. Painting rounds weights to 16 bits anyway.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written.
@@ -130,7 +139,9 @@ def save_pack(
                 picture.save(partial / SAMPLES / f"{style}.webp", quality=82, method=6)
             for name, told in ((RECIPE, recipe), (RUN, {**versions(), **(run or {})})):
                 (partial / name).write_text(json.dumps(dict(told), indent=2) + "\n", encoding="utf-8")
-            shutil.copymode(partial / RECIPE, partial / WEIGHTS)  # safetensors hides what it writes from other users
+            shutil.copymode(
+                partial / RECIPE, partial / WEIGHTS
+            )  # safetensors writes files that only their owner may read
             if discriminator is not None:
                 _save_discriminator(partial, discriminator)
             write_card(partial)
@@ -158,10 +169,10 @@ def _existing(folder: str | Path, name: object = None) -> Path:
 
 
 def _read_config(folder: Path, name: object) -> dict[str, Any]:
-    config = _read_json(folder, name)
+    config = _read_config_file(folder, name)
     if config.get("_class_name") != Generator.__name__:
         raise InputError(
-            "{pack} is no style pack: its {file} does not describe a {kind}.",
+            "{pack} is not a style pack: its {file} does not describe a {kind}.",
             pack=name,
             file=CONFIG,
             kind=Generator.__name__,
@@ -178,25 +189,10 @@ def _read_config(folder: Path, name: object) -> dict[str, Any]:
     return {"styles": styles, **{each: config[each] for each in BOUNDS}, "grain": float(grain)}
 
 
-def _read_json(folder: Path, name: object) -> dict[str, Any]:
-    path = folder / CONFIG
-    if not path.is_file():
-        raise InputError("{pack} is no style pack: it has no {file}.", pack=name, file=CONFIG)
-    if path.stat().st_size > MAX_BYTES[CONFIG]:
-        raise InputError(
-            "The {file} of {pack} is larger than {most} KB: no pack needs that.",
-            file=CONFIG,
-            pack=name,
-            most=MAX_BYTES[CONFIG] >> 10,
-        )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = first_line(error).replace(str(path), CONFIG)
-        raise InputError(
-            "The {file} of {pack} cannot be read: {reason}.", file=CONFIG, pack=name, reason=reason
-        ) from error
-    return config if isinstance(config, dict) else {}
+def _read_config_file(folder: Path, name: object) -> dict[str, Any]:
+    if not (folder / CONFIG).is_file():
+        raise InputError("{pack} is not a style pack: it has no {file}.", pack=name, file=CONFIG)
+    return read_json(folder, CONFIG, name)
 
 
 def _check_bounds(pack: object, config: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]]) -> None:
@@ -222,33 +218,27 @@ def _load_weights(folder: Path, network: Generator | Discriminator, name: object
         raise _no_weights(folder, name)
     if path.stat().st_size > MAX_BYTES[WEIGHTS]:
         raise InputError(
-            "The weights of {pack} are larger than {most} MB: no pack needs that.",
+            "The weights of {pack} are larger than {most} MB, which no pack needs.",
             pack=name,
             most=MAX_BYTES[WEIGHTS] >> 20,
         )
     expected = {key: tensor.shape for key, tensor in network.state_dict().items()}
-    try:
-        with safe_open(path, framework="pt") as file:
-            stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 not a dict
-            stored = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in stored.items()}
-    except (SafetensorError, OSError) as error:
-        reason = first_line(error).replace(str(path), WEIGHTS)
-        raise InputError("The weights of {pack} cannot be read: {reason}.", pack=name, reason=reason) from error
+    stored = read_weights(path, "The weights of", name)
     odd = [key for key in sorted(expected.keys() | stored.keys()) if key not in stored or key not in expected]
     odd = odd or [key for key, tensor in stored.items() if tensor.shape != expected[key]]
     odd = odd or [key for key, tensor in stored.items() if not tensor.is_floating_point()]
     if odd:
         raise InputError(
-            "The weights of {pack} do not fit its {file} (first at {place}): the two belong to different packs.",
+            "The weights of {pack} do not fit its {file}, first at {place}: the two belong to different packs.",
             pack=name,
             file=CONFIG,
             place=odd[0],
         )
     if not all(tensor.isfinite().all() for tensor in stored.values()):
-        raise InputError("The weights of {pack} hold numbers that are not finite: train the pack again.", pack=name)
+        raise InputError("The weights of {pack} contain NaN or infinity: train the pack again.", pack=name)
     if any(tensor.abs().max() > MAX_WEIGHT for tensor in stored.values() if tensor.numel()):
         raise InputError(
-            "The weights of {pack} hold numbers above {most}, with which no picture is painted: train the pack again.",
+            "The weights of {pack} contain numbers above {most}, which paint no picture: train the pack again.",
             pack=name,
             most=MAX_WEIGHT,
         )
@@ -260,7 +250,7 @@ def _no_weights(folder: Path, name: object) -> InputError:
     if not pickles:
         return InputError("The pack {pack} has no weights: {file} is missing.", pack=name, file=WEIGHTS)
     return InputError(
-        "The pack {pack} holds {found}, a pickle that could run code: only {file} is read.",
+        "The pack {pack} holds {found}, a pickle, which could run code: only {file} is read.",
         pack=name,
         found=pickles[0],
         file=WEIGHTS,

@@ -1,36 +1,49 @@
-"""What a pack was made with: versions of libraries, the commit of this source, the machine and its time."""
+"""What a pack was made with: library versions, the git commit, the hardware and the training time."""
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from styletransfer.packs.contents import PROJECT
 from styletransfer.paths import ROOT
 
 if TYPE_CHECKING:
     import torch
 
+PUBLIC_HOSTS = ("github.com", "gitlab.com", "codeberg.org", "bitbucket.org", "huggingface.co")
+_REMOTE = re.compile(r"(https://|ssh://|)([^@/]+@)?(?P<host>[\w.-]+)[:/](?P<path>[\w./-]+?)(\.git)?/?", re.ASCII)
 LIBRARIES = ("styletransfer", "torch", "diffusers", "accelerate")
 
 
 def run_facts(
     device: "torch.device", *, processes: int = 1, seconds: float | None = None, datasets: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """What a training run can tell of itself, as `folder.save_pack` takes it.
+    """The facts of a training run that its card shows, as `folder.save_pack` takes them.
 
     Args:
-        device: that one process trained on.
-        processes: all of them, each on such a device; those on CPUs share this machine's cores.
-        seconds: of training, all its parts together when it was resumed.
-        datasets: of the Hub that it learned from, `org/name`.
+        device: the device of one process.
+        processes: their number. Each has such a device; on CPUs they share the cores of this machine.
+        seconds: training time, summed over all parts of a resumed run.
+        datasets: the Hub datasets it trained on, `org/name`.
     """
     facts: dict[str, Any] = {"hardware": _hardware(device, processes)}
+    url = project_url(_git(ROOT, "remote", "get-url", "origin") or "")
+    if url:
+        facts[PROJECT] = url
     if seconds is not None:
         facts["training time"] = _duration(seconds)
     return {**facts, "datasets": list(dict.fromkeys(datasets))} if datasets else facts
+
+
+def project_url(remote: str) -> str | None:
+    """The web address of a git remote on a public host, without user and password; None for any other."""
+    match = _REMOTE.fullmatch(remote)
+    return f"https://{match['host']}/{match['path']}" if match and match["host"] in PUBLIC_HOSTS else None
 
 
 def _hardware(device: "torch.device", processes: int) -> str:
@@ -46,7 +59,7 @@ def _hardware(device: "torch.device", processes: int) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """In two units at most: 45 s, 12 min, 3 h 20 min."""
+    """A time in at most two units: 45 s, 12 min, 3 h 20 min."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
@@ -54,21 +67,22 @@ def _duration(seconds: float) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Name -> version of what makes a pack, with the commit of this source where it is a git checkout."""
+    """Name -> version of Python and the libraries; in a git checkout also the commit."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    commit = _git_commit(ROOT)
+    commit = _git(ROOT, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     return {**found, "git commit": commit} if commit else found
 
 
-def _git_commit(root: Path) -> str | None:
+def _git(root: Path, *words: str) -> str | None:
+    """What git says of a checkout; None where there is none."""
     if not (root / ".git").exists():  # else git would find the repository that an environment happens to lie in
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    command = ["git", "-C", str(root), *words]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
     except (OSError, subprocess.SubprocessError):

@@ -86,27 +86,33 @@ SENTENCES = {
     "The pack {pack} has changed: try again.": "风格包 {pack} 已经改变：请再试一次。",
     "The pack {pack} is left out: its card names no styles.": "风格包 {pack} 没有列出：它的说明没有写明风格。",
     "There is no style pack at {pack}: give a pack's folder, or its org/name on the Hub.": "{pack} 没有风格包。",
-    "{pack} is no style pack: its {file} does not describe a {kind}.": "{pack} 不是风格包：{file} 描述的不是 {kind}。",
-    "{pack} is no style pack: it has no {file}.": "{pack} 不是风格包：它没有 {file}。",
+    "{pack} is not a style pack: its {file} does not describe a {kind}.": (
+        "{pack} 不是风格包：{file} 描述的不是 {kind}。"
+    ),
+    "{pack} is not a style pack: it has no {file}.": "{pack} 不是风格包：它没有 {file}。",
     "The pack {pack} must list 1 to {most} styles as name and title, both texts.": (
         "风格包 {pack} 必须列出 1 到 {most} 种风格的名称和标题。"
     ),
-    "The {file} of {pack} is larger than {most} KB: no pack needs that.": "{pack} 的 {file} 超过 {most} KB。",
+    "The {file} of {pack} is larger than {most} KB, which no pack needs.": "{pack} 的 {file} 超过 {most} KB。",
+    "The {file} of {pack} must hold a JSON object.": "{pack} 的 {file} 必须是一个 JSON 对象。",
+    "{what} {file} cannot be read as {kind}: {reason}.": "{what}{file} 无法按 {kind} 读取：{reason}。",
+    "{what} {file} hold something other than named tensors: give a file of weights.": (
+        "{what}{file} 里不是有名称的张量。"
+    ),
     "The {file} of {pack} cannot be read: {reason}.": "{pack} 的 {file} 无法读取：{reason}。",
     "The pack {pack} has {name} = {value}: it must be {least} to {most}.": (
         "风格包 {pack} 的 {name} 是 {value}：它必须是 {least} 到 {most}。"
     ),
-    "The weights of {pack} are larger than {most} MB: no pack needs that.": "{pack} 的权重超过 {most} MB。",
-    "The weights of {pack} cannot be read: {reason}.": "{pack} 的权重无法读取：{reason}。",
-    "The weights of {pack} do not fit its {file} (first at {place}): the two belong to different packs.": (
+    "The weights of {pack} are larger than {most} MB, which no pack needs.": "{pack} 的权重超过 {most} MB。",
+    "The weights of {pack} do not fit its {file}, first at {place}: the two belong to different packs.": (
         "{pack} 的权重与 {file} 不符（首先是 {place}）：两者属于不同的风格包。"
     ),
-    "The weights of {pack} hold numbers that are not finite: train the pack again.": "{pack} 的权重含有无效数字。",
-    "The weights of {pack} hold numbers above {most}, with which no picture is painted: train the pack again.": (
+    "The weights of {pack} contain NaN or infinity: train the pack again.": "{pack} 的权重含有无效数字。",
+    "The weights of {pack} contain numbers above {most}, which paint no picture: train the pack again.": (
         "{pack} 的权重含有大于 {most} 的数字，画不出图片。"
     ),
     "The pack {pack} has no weights: {file} is missing.": "风格包 {pack} 没有权重：缺少 {file}。",
-    "The pack {pack} holds {found}, a pickle that could run code: only {file} is read.": (
+    "The pack {pack} holds {found}, a pickle, which could run code: only {file} is read.": (
         "风格包 {pack} 含有可能运行代码的 {found}：只读取 {file}。"
     ),
     # What will show in the painting
@@ -188,6 +194,7 @@ WORDS = {
     "mask": "蒙版",
     "drawing": "涂画",
     "The picture": "这张图片",
+    "The weights of": "权重：",
     "a tensor": "张量",
     "an array": "数组",
 }

@@ -1,7 +1,9 @@
-"""The batches of a run, from any step on: from sources that are here by number, from streamed ones by position."""
+"""The batches of a run, from any step on: downloaded sources are read by sample number, streams by position."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import datasets
@@ -25,16 +27,30 @@ from styletransfer.data.samples import (
     shuffled_style,
 )
 from styletransfer.data.sources import Source
-from styletransfer.data.streaming import PATIENCE, PatientRows, Position, Stream
+from styletransfer.data.streaming import PatientRows, Position, Stream
 from styletransfer.errors import InputError, StreamError
 from styletransfer.training.config import TrainingConfig
 
 
+def with_steps(config: TrainingConfig, photos: Sequence[Source], processes: int) -> TrainingConfig:
+    """The config with the steps that its epochs take: passes through all photos.
+
+    Raises:
+        InputError: the photos are streamed, so that their number is not known.
+    """
+    if not config.epochs:
+        return config
+    if any(isinstance(source, datasets.IterableDataset) for source in photos):
+        raise InputError("--epochs needs the number of photos, which is not known with --streaming: give --steps.")
+    per_step = config.batch_size * config.gradient_accumulation_steps * processes
+    return replace(config, steps=math.ceil(config.epochs * sum(map(len, photos)) / per_step))
+
+
 class Batches:
-    """What a training learns from, in batches on its device.
+    """The batches of a training, on its device.
 
     Args:
-        accelerator: of the run: it says which part is this process's.
+        accelerator: of the run.
         config: the settings.
         photos: from load_source.
         paintings: from load_source, by the name of their style.
@@ -43,7 +59,7 @@ class Batches:
         InputError: sources that cannot be used.
     """
 
-    position = ""  # where this process's streams go on after the batch handed out last; empty without any
+    position = ""  # where this process's streams continue after the last batch; empty without streams
 
     def __init__(
         self,
@@ -79,7 +95,7 @@ class Batches:
         return self._from_streams(step) if isinstance(self._crops, StreamedCrops) else self._from_numbers(step)
 
     def _from_numbers(self, step: int) -> Iterator[Batch]:
-        """Sample numbers alone decide what is in a batch."""
+        """From sources that were downloaded: a batch depends on its sample numbers only."""
         config = self.config
         sampler = StepSampler(step * self._per_step, len(self._crops))
         loader = DataLoader(
@@ -95,7 +111,7 @@ class Batches:
     def _from_streams(self, step: int) -> Iterator[Batch]:
         passes = self.config.gradient_accumulation_steps
         self._crops.go_to(step * passes, self.config.steps * passes, self.position)
-        # Not prepared by Accelerate, which would share out the streams a second time.
+        # Not prepared by Accelerate, which would split the streams a second time.
         for batch in DataLoader(self._crops, batch_size=None, num_workers=min(self.config.workers, 1)):
             if isinstance(batch, Exception):
                 raise batch
@@ -103,16 +119,16 @@ class Batches:
             yield send_to_device(batch, self.accelerator.device)
 
 
-def rows_of(name: str, source: Source, patience: float = PATIENCE) -> datasets.Dataset | PatientRows:
-    """The rows of a source from its first one on; those of a stream are read with patience."""
+def rows_of(name: str, source: Source, patience: float) -> datasets.Dataset | PatientRows:
+    """The rows of a source; for a stream, reading is retried for `patience` seconds."""
     return source if isinstance(source, datasets.Dataset) else PatientRows(name, source, patience=patience)
 
 
 class StreamedCrops(IterableDataset):
-    """The batches of one process, with sources that are streamed: what PairedCrops is for sources that are here.
+    """The batches of one process where sources are streamed, as PairedCrops makes them of downloaded sources.
 
-    Styles, cuts and augmentation depend on the seed and the sample number alone, and sources that are here keep their
-    order. Which rows of a stream come depends on the process, too. Each source of photos is used equally often.
+    Styles, crops and augmentation depend on the seed and the sample number only, and downloaded sources keep their
+    order. The rows of a stream depend on the process, too. Each source of photos is used equally often.
     """
 
     def __init__(
@@ -123,8 +139,8 @@ class StreamedCrops(IterableDataset):
         batch_size: int,
         rank: int = 0,
         processes: int = 1,
-        buffer: int = 256,  # see Stream
-        patience: float = PATIENCE,  # see Stream
+        buffer: int,  # see Stream
+        patience: float,  # see PatientRows
         **crop: Any,  # the fields of Cropper
     ) -> None:
         """Raises InputError for a value out of its range."""
@@ -152,9 +168,11 @@ class StreamedCrops(IterableDataset):
         self._samples = Samples(pictures, paintings, cropper)
 
     def go_to(self, start: int, stop: int, position: str = "") -> None:
-        """Hand out the batches of this process from number `start` to `stop` - 1.
+        """Continue with the batches of this process from number `start` to `stop` - 1.
 
-        position: of the batch before; empty: the streams begin a pass, another one for another start.
+        Args:
+            start, stop: numbers of batches.
+            position: of the batch before; empty: the streams begin a new pass, a different one for each start.
         """
         self.numbers = range(start, stop)
         positions: list[Position] = json.loads(position) if position else []
@@ -162,8 +180,10 @@ class StreamedCrops(IterableDataset):
             stream.position = positions[number] if positions else Position(**{**stream.position, "turn": start})
 
     def __iter__(self) -> Iterator[Batch | Exception]:
-        """The batches, each with the position after it; where they break off, the error: raised in a worker, its
-        sentence would come wrapped in a traceback."""
+        """The batches, each with the position after it; at an error, the error itself.
+
+        If it were raised in a worker, its message would be wrapped in a traceback.
+        """
         worker = get_worker_info()
         if worker and worker.num_workers > 1:
             raise ValueError("streams are read by one worker at most")

@@ -1,9 +1,8 @@
 """Everything a training run can be told, once: fields are flags, defaults, YAML keys and the recipe in the pack."""
 
-import argparse
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -27,8 +26,8 @@ SIZES = {
 TRACKERS = ("tensorboard", "trackio", "wandb", "none")
 
 
-def _flag(default: Any, help: str, choices: Sequence[str] | None = None) -> Any:  # noqa: ANN401 a dataclass field
-    return field(default=default, metadata={"help": help, "choices": choices})
+def _flag(default: Any, help: str, choices: Sequence[str] | None = None, metavar: str | None = None) -> Any:
+    return field(default=default, metadata={"help": help, "choices": choices, "metavar": metavar})
 
 
 @dataclass(frozen=True)
@@ -37,119 +36,205 @@ class TrainingConfig:
 
     photos: tuple[str, ...] = _flag(
         (),
-        "source of photos: a folder, one picture, or on the Hub org/name[@revision][:split][:column][:label=value]; "
-        "repeat for more",
+        "Photos to learn from: a folder, one picture, or a dataset on the Hub, written "
+        "org/name[@revision][:split][:column][:label=value]. Repeat the flag for more sources.",
+        metavar="SOURCE",
     )
-    style: tuple[str, ...] = _flag((), "NAME=SOURCE: paintings of a style, a source as above; repeat for more")
-    title: tuple[str, ...] = _flag((), "NAME=TITLE: how a style is shown to people; repeat for more")
-    note: tuple[str, ...] = _flag((), "NAME=TEXT: painter, source and licence of a style's paintings, for the card")
-    streaming: bool = _flag(False, "read sources on the Hub while training, instead of downloading them first")
-    shuffle_buffer: int = _flag(256, "pictures of a stream that are shuffled together; twice as many are in memory")
-    stream_patience: int = _flag(600, "seconds that a stream which breaks off is tried again")
-    output_dir: str = _flag("runs/styletransfer", "folder of checkpoints, samples, logs and the pack")
-    license: str = _flag("mit", "licence of the pack, for its card")
-    pack_half: bool = _flag(False, "the pack's weights are stored in float16, half as large")
-    pack_discriminator: bool = _flag(True, "the pack carries the discriminator, for the page and for fine-tuning")
-
-    steps: int = _flag(10_000, "optimizer updates")
-    batch_size: int = _flag(4, "pictures per process and forward pass")
-    gradient_accumulation_steps: int = _flag(1, "forward passes per step")
-    crop_size: int = _flag(256, "side of a training square")
-    photo_scale: tuple[float, ...] = _flag((1.0, 1.6), "least and largest short side of a photo, in crop sizes")
-    loss_margin: int = _flag(16, "rim of a crop that no loss looks at, so that no border is learned")
-    painting_size: int = _flag(560, "long side of a painting in pixels: how large its strokes become")
-    seed: int = _flag(0, "of weights, crops and augmentation")
-    workers: int = _flag(0, "processes that load pictures; one at most where sources are streamed")
-
-    channels: int = _flag(64, "width of the generator")
-    blocks: int = _flag(8, "residual blocks of the generator")
-    grain: float = _flag(0.04, "faint grain laid over photos, from which strokes start where a photo is calm")
-    discriminator_channels: int = _flag(32, "width of the discriminator")
-    discriminator_scales: int = _flag(2, "resolutions the discriminator looks at")
-    spectral_norm: bool = _flag(False, "spectral normalization in the discriminator")
-
-    objective: str = _flag("brushwork", "preset of the weights and rates below, which stand over it", tuple(PRESETS))
-    style_loss_weight: float = _flag(1.0, "weight of the style loss")
-    deep_style_weight: float = _flag(0.5, "share of the deep part of the style loss, for the sliced distance")
-    calm_weight: float = _flag(0.5, "weight of the style loss once more in the calmest place of each photo")
-    content_loss_weight: float = _flag(0.2, "weight of the content loss: deep features of the photo are kept")
-    tone_weight: float = _flag(0.3, "weight of the tone loss: light and dark stay where the photo has them")
-    content_balance: tuple[str, ...] = _flag((), "NAME=FACTOR: content weight of one style, times; repeat for more")
-    feature_matching_weight: float = _flag(0.0, "mean activations of deep features as the collection has them")
-    adversarial_weight: float = _flag(0.1, "fooling the discriminator")
-    adversarial: str = _flag("non-saturating", "form of the adversarial loss", ADVERSARIAL)
-    l1_weight: float = _flag(0.0, "pixels of the photo kept")
-    color_weight: float = _flag(0.0, "colors of the photo kept, strokes free")
-    identity_weight: float = _flag(0.0, "a painting painted again stays as it is")
-    contrastive_weight: float = _flag(0.0, "PatchNCE: each place of a painting tells its place in the photo")
-    contrastive_identity_weight: float = _flag(0.0, "PatchNCE between a painting and itself painted again")
-    contrastive_layers: tuple[int, ...] = _flag(
-        (0, 1, 2, 6), "of the generator: 0 pixels, 1 stem, 1 + k residual block k"
+    style: tuple[str, ...] = _flag(
+        (),
+        "A style and its paintings: a folder, one picture or a dataset on the Hub, as for --photos. "
+        "Repeat the flag for more styles.",
+        metavar="NAME=SOURCE",
     )
-    contrastive_patches: int = _flag(256, "places of a picture that are told apart")
-    contrastive_channels: int = _flag(256, "numbers that a place is described by")
-    contrastive_flips: bool = _flag(False, "in half of the steps places are told from those of the mirrored photo")
-    contrastive_temperature: float = _flag(0.07, "the smaller, the more the likest places count")
-    cycle_weight: float = _flag(0.0, "a painting of a photo turned back into the photo, and the other way round")
-    pool_size: int = _flag(0, "fake pictures of earlier steps kept for the discriminators")
-    total_variation_weight: float = _flag(0.0, "smoothness")
-    r1_weight: float = _flag(1.0, "gradient penalty of the discriminator (gamma)")
-    r1_every: int = _flag(16, "steps between gradient penalties")
+    title: tuple[str, ...] = _flag(
+        (), "Title under which a style is shown to people. Repeat for more styles.", metavar="NAME=TITLE"
+    )
+    note: tuple[str, ...] = _flag(
+        (),
+        "Painter, source and licence of a style's paintings, printed on the pack's card. Repeat for more styles.",
+        metavar="NAME=TEXT",
+    )
+    streaming: bool = _flag(False, "Read Hub datasets during training instead of downloading them first.")
+    shuffle_buffer: int = _flag(
+        256, "Pictures of a streamed dataset that are shuffled together; twice as many are held in memory."
+    )
+    stream_patience: int = _flag(600, "Seconds for which reading a streamed dataset is retried after it fails.")
+    workers: int = _flag(0, "Processes that load pictures; with --streaming at most one is used.")
 
-    grid_weight: float = _flag(0.1, "gray levels of a regular pattern at periods 4, 8/3 and 2 pixels")
-    border_weight: float = _flag(0.0, "rim of the painting that the photo has not: all that is asked of the rim")
+    output_dir: str = _flag(
+        "runs/styletransfer", "Folder for checkpoints, samples, logs and the pack.", metavar="FOLDER"
+    )
+    license: str = _flag("mit", "Licence of the pack, printed on its card.", metavar="NAME")
+    pack_half: bool = _flag(False, "Store the pack's weights in float16, which halves its size.")
+    pack_discriminator: bool = _flag(
+        True, "Store the discriminator in the pack, for the page's explanation and for fine-tuning."
+    )
+
+    steps: int = _flag(10_000, "Number of optimizer updates.")
+    epochs: int = _flag(0, "Passes through all photos, in place of --steps; 0 counts steps.")
+    batch_size: int = _flag(4, "Pictures per process and forward pass.")
+    gradient_accumulation_steps: int = _flag(1, "Forward passes whose gradients are added up for one step.")
+    seed: int = _flag(0, "Seed of the initial weights, the crops and the augmentation.")
+    resume: bool | str = _flag(
+        False,
+        "Continue exactly from the newest checkpoint in --output-dir, or from a checkpoint or run in FOLDER. "
+        "Learning rates and Adam's settings are the checkpoint's.",
+        metavar="FOLDER",
+    )
+    initialize_from: str | None = _flag(
+        None, "Pack whose weights training starts from: a folder, or org/name on the Hub.", metavar="PACK"
+    )
+
+    crop_size: int = _flag(256, "Side of the square crops that the networks are trained on, in pixels.")
+    photo_scale: tuple[float, ...] = _flag(
+        (1.0, 1.6), "Smallest and largest short side to which a photo is resized before cropping, in crop sizes."
+    )
+    loss_margin: int = _flag(16, "Border of a crop, in pixels, that losses leave out, so that no frame is learned.")
+    painting_size: int = _flag(
+        560, "Long side to which a painting is resized, in pixels; smaller paintings give finer strokes."
+    )
+
+    channels: int = _flag(64, "Number of channels of the generator.")
+    blocks: int = _flag(8, "Number of residual blocks of the generator.")
+    grain: float = _flag(0.04, "Deviation of the noise added to photos, from which strokes can start in flat areas.")
+    discriminator_channels: int = _flag(32, "Number of channels of the discriminator.")
+    discriminator_scales: int = _flag(2, "Number of resolutions at which the discriminator looks at a picture.")
+    spectral_norm: bool = _flag(False, "Use spectral normalization in the discriminator.")
+
+    objective: str = _flag(
+        "brushwork",
+        "Preset of loss weights and learning rates (listed below); other flags override it.",
+        tuple(PRESETS),
+    )
+    style_loss_weight: float = _flag(1.0, "Weight of the style loss.")
+    deep_style_weight: float = _flag(0.5, "Weight of the style loss in deep layers, relative to --style-loss-weight.")
+    calm_weight: float = _flag(0.5, "Weight of a second style loss on the calmest part of each photo.")
+    content_loss_weight: float = _flag(0.2, "Weight of the content loss, which keeps deep features of the photo.")
+    tone_weight: float = _flag(0.3, "Weight of the tone loss, which keeps light and dark areas of the photo.")
+    content_balance: tuple[str, ...] = _flag(
+        (), "Factor on the content weight of one style. Repeat for more styles.", metavar="NAME=FACTOR"
+    )
+    feature_matching_weight: float = _flag(
+        0.0, "Weight of the distance between mean deep features of a painting and of the whole collection."
+    )
+    adversarial_weight: float = _flag(0.1, "Weight of the generator's adversarial loss.")
+    adversarial: str = _flag("non-saturating", "Form of the adversarial loss.", ADVERSARIAL)
+    l1_weight: float = _flag(0.0, "Weight of the L1 distance between the pixels of painting and photo.")
+    color_weight: float = _flag(0.0, "Weight of the distance between blurred colors of painting and photo.")
+    identity_weight: float = _flag(
+        0.0, "Weight of the identity loss: a painting that is painted again should not change."
+    )
+    contrastive_weight: float = _flag(0.0, "Weight of PatchNCE between photos and their paintings.")
+    contrastive_identity_weight: float = _flag(
+        0.0, "Weight of PatchNCE between paintings and the same paintings painted again."
+    )
+    cycle_weight: float = _flag(0.0, "Weight of the cycle losses: photo to painting to photo, and the reverse.")
+    total_variation_weight: float = _flag(0.0, "Weight of the total variation of the painting, which smooths it.")
+    r1_weight: float = _flag(1.0, "Weight of the discriminator's R1 gradient penalty (gamma).")
+    r1_every: int = _flag(16, "Steps between two gradient penalties.")
+    grid_weight: float = _flag(
+        0.1, "Weight of the grid loss: regular patterns with periods of 4, 8/3 and 2 pixels, in gray levels."
+    )
+    border_weight: float = _flag(
+        0.0, "Weight of the border loss: the picture's edge should not differ from its inside more than in the photo."
+    )
 
     style_distance: str = _flag(
-        "sliced", "sliced: Heitz 2021; gram: Gatys 2016; centered-gram: covariances, less color", STYLE_DISTANCES
+        "sliced",
+        "How style is compared: sliced (Heitz 2021), gram (Gatys 2016), or centered-gram (covariances, less color).",
+        STYLE_DISTANCES,
     )
-    style_octaves: int = _flag(3, "resolutions that style is measured at, each half of the one before")
-    style_places: int = _flag(1024, "places of a layer that the sliced distance compares")
-    style_window: int = _flag(128, "side of the window that style is measured on at full resolution; 0: whole crop")
-    calm_size: int = _flag(112, "side of the calmest place that --calm-weight looks for")
-    style_patches: int = _flag(1, "n: Gram matrices are also asked of each of n x n patches")
-    style_network: str = _flag("vgg19", "network that style is measured in", NETWORKS)
-    style_layers: tuple[str, ...] = _flag(("relu1_1", "relu2_1", "relu3_1"), "its layers")
-    style_network_weights: str | None = _flag(None, "local safetensors file; torchvision's when absent")
+    style_octaves: int = _flag(3, "Number of resolutions at which style is compared, each half of the one before.")
+    style_places: int = _flag(1024, "Feature vectors of a layer that the sliced distance compares.")
+    style_window: int = _flag(
+        128, "Side of the window in which style is compared at full resolution, in pixels; 0 takes the whole crop."
+    )
+    calm_size: int = _flag(112, "Side of the calm part that --calm-weight compares, in pixels.")
+    style_patches: int = _flag(1, "With n, Gram matrices are compared in each of n x n patches of a picture.")
+    style_network: str = _flag("vgg19", "Pretrained network in which style is compared.", NETWORKS)
+    style_layers: tuple[str, ...] = _flag(
+        ("relu1_1", "relu2_1", "relu3_1"), "Layers of --style-network that are compared.", metavar="LAYER"
+    )
+    style_network_weights: str | None = _flag(
+        None,
+        "Weights of --style-network: a safetensors file, or 'random'; without it torchvision downloads them.",
+        metavar="FILE",
+    )
     deep_style_layers: tuple[str, ...] = _flag(
-        ("fire3", "fire5", "fire6", "fire7", "fire9"), "layers of the network of content that the deep part looks at"
+        ("fire3", "fire5", "fire6", "fire7", "fire9"),
+        "Layers of --content-network in which --deep-style-weight compares style.",
+        metavar="LAYER",
     )
-    content_network: str = _flag("squeezenet1_1", "network that content is measured in", NETWORKS)
-    content_layers: tuple[str, ...] = _flag(("fire5", "fire6", "fire7", "fire9"), "its layers")
-    content_network_weights: str | None = _flag(None, "local safetensors file; torchvision's when absent")
-    feature_matching_layers: tuple[str, ...] = _flag(("fire9",), "of the network of content")
+    content_network: str = _flag("squeezenet1_1", "Pretrained network in which content is compared.", NETWORKS)
+    content_layers: tuple[str, ...] = _flag(
+        ("fire5", "fire6", "fire7", "fire9"), "Layers of --content-network that are compared.", metavar="LAYER"
+    )
+    content_network_weights: str | None = _flag(
+        None,
+        "Weights of --content-network: a safetensors file, or 'random'; without it torchvision downloads them.",
+        metavar="FILE",
+    )
+    feature_matching_layers: tuple[str, ...] = _flag(
+        ("fire9",), "Layers of --content-network for --feature-matching-weight.", metavar="LAYER"
+    )
     content_distance: str = _flag(
         "normalized",
-        "energy: Johnson 2016; lpips: Zhang 2018; normalized: the same without its heads",
+        "How content is compared: energy (Johnson 2016), lpips (Zhang 2018), or normalized (LPIPS without its heads).",
         CONTENT_DISTANCES,
     )
     lpips_weights: str | None = _flag(
-        None, "heads of LPIPS for SqueezeNet, a local file: needed for --content-distance lpips"
+        None, "Heads of LPIPS for SqueezeNet, a local file; --content-distance lpips needs it.", metavar="FILE"
+    )
+    contrastive_layers: tuple[int, ...] = _flag(
+        (0, 1, 2, 6),
+        "Layers of the generator that PatchNCE compares: 0 is the pixels, 1 the stem, 1 + k residual block k.",
+        metavar="LAYER",
+    )
+    contrastive_patches: int = _flag(256, "Places of a picture that PatchNCE compares.")
+    contrastive_channels: int = _flag(256, "Length of the vectors that PatchNCE compares.")
+    contrastive_flips: bool = _flag(
+        False, "In half of the steps, PatchNCE compares with features of the mirrored photo (FastCUT)."
+    )
+    contrastive_temperature: float = _flag(0.07, "Temperature of PatchNCE; a lower one makes the loss sharper.")
+    pool_size: int = _flag(0, "Fake pictures of earlier steps that discriminators see again.")
+
+    learning_rate: float = _flag(1e-3, "Adam learning rate of the generator.")
+    discriminator_learning_rate: float = _flag(2e-4, "Adam learning rate of the discriminator.")
+    adam_beta1: float = _flag(0.5, "Adam's decay rate of the mean gradient, for both networks.")
+    adam_beta2: float = _flag(0.99, "Adam's decay rate of the mean squared gradient, for both networks.")
+    adam_weight_decay: float = _flag(0.0, "Decoupled weight decay (AdamW), for both networks.")
+    schedule: str = _flag(
+        "cosine", "Decay of both learning rates: a name that diffusers' get_scheduler knows.", metavar="NAME"
+    )
+    warmup_steps: int = _flag(100, "Steps over which both learning rates rise from 0.")
+    max_gradient_norm: float = _flag(10.0, "Norm to which each network's gradient is clipped.")
+    ema_decay: float = _flag(0.998, "Decay of the exponential moving average of the generator, which the pack holds.")
+
+    mixed_precision: str = _flag("fp32", "Floating-point format in which networks run.", PRECISIONS)
+    cpu: bool = _flag(False, "Train on the CPU even where there is a GPU.")
+    tf32: bool = _flag(False, "Allow TF32 in float32 matrix products, on NVIDIA GPUs from 2020 on: faster, less exact.")
+    compile: bool = _flag(False, "Compile the generator with torch.compile: slow first step, faster ones after it.")
+    gradient_checkpointing: bool = _flag(
+        False, "Compute the generator's activations a second time in the backward pass, which saves memory."
     )
 
-    learning_rate: float = _flag(1e-3, "Adam learning rate of the generator")
-    discriminator_learning_rate: float = _flag(2e-4, "of the discriminator")
-    schedule: str = _flag("cosine", "decay of both: a name that diffusers' get_scheduler knows")
-    warmup_steps: int = _flag(100, "steps of rising learning rate")
-    max_gradient_norm: float = _flag(10.0, "clipping of each network's gradient")
-    ema_decay: float = _flag(0.998, "of the averaged generator that goes into the pack")
-    mixed_precision: str = _flag("fp32", "arithmetic of training", PRECISIONS)
-    cpu: bool = _flag(False, "train on the CPU even where there is a GPU")
-
-    log_every: int = _flag(50, "steps between lines of losses.jsonl and the tracker")
-    checkpoint_every: int = _flag(1000, "steps between checkpoints")
-    keep_checkpoints: int = _flag(2, "older ones are pruned")
-    sample_every: int = _flag(1000, "steps between sample grids")
-    sample_photos: str | None = _flag(None, "source of the photos in the grids; the first of the photos when absent")
-    tracker: str = _flag("tensorboard", "where losses are drawn", TRACKERS)
-    resume: bool = _flag(
-        False, "continue from the last checkpoint in output_dir, exactly; learning rates are the checkpoint's"
+    log_every: int = _flag(50, "Steps between two lines of losses.jsonl and of the tracker.")
+    checkpoint_every: int = _flag(1000, "Steps between two checkpoints.")
+    keep_checkpoints: int = _flag(2, "Number of newest checkpoints that are kept.")
+    sample_every: int = _flag(1000, "Steps between two grids of sample pictures.")
+    sample_photos: str | None = _flag(
+        None,
+        "Photos in the sample grids, a source as for --photos; without it the first of --photos.",
+        metavar="SOURCE",
     )
-    initialize_from: str | None = _flag(None, "pack that training starts from, a folder or org/name on the Hub")
+    tracker: str = _flag("tensorboard", "Program that draws losses and sample grids.", TRACKERS)
 
-    push_to_hub: str | None = _flag(None, "org/name on the Hub: the pack is pushed there at the end")
-    private: bool = _flag(False, "make the repository of --push-to-hub a private one")
-    push_every: int = _flag(0, "steps between pushes of the pack as it is by then; 0: at the end only")
-    hub_checkpoint: bool = _flag(False, "push checkpoints, too; --resume then goes on from there on any machine")
+    push_to_hub: str | None = _flag(
+        None, "Repository on the Hub to which the pack is pushed at the end.", metavar="ORG/NAME"
+    )
+    private: bool = _flag(False, "Create the repository of --push-to-hub as a private one.")
+    push_every: int = _flag(0, "Steps between two pushes of the unfinished pack; 0 pushes at the end only.")
+    hub_checkpoint: bool = _flag(False, "Push checkpoints, too; --resume then continues from the Hub on any machine.")
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained, in one sentence.
@@ -168,6 +253,8 @@ class TrainingConfig:
             least, most = SIZES.get(setting.name, (0, math.inf))
             if setting.name in SIZES and not least <= value <= most:
                 raise InputError(f"{flag_name(setting)} is {value}: it must be {least} to {most}.")
+            if setting.name in BELOW_ONE and value >= 1:
+                raise InputError(f"{flag_name(setting)} is {value}: it must be below 1.")
             if setting.name.endswith("_layers") and not value:
                 raise InputError(f"{flag_name(setting)} is empty: name at least one layer.")
         self._check_together()
@@ -176,8 +263,6 @@ class TrainingConfig:
         for name in ("private", "push_every", "hub_checkpoint"):
             if getattr(self, name) and not self.push_to_hub:
                 raise InputError(f"--{name.replace('_', '-')} needs --push-to-hub org/name.")
-        if self.ema_decay >= 1:
-            raise InputError(f"--ema-decay is {self.ema_decay}: it must be below 1, or the average never moves.")
         if self.crop_size % 16:
             raise InputError(f"--crop-size is {self.crop_size}: it must be a multiple of 16.")
         if self.loss_margin % 8 or self.crop_size - 2 * self.loss_margin < 64:
@@ -230,7 +315,8 @@ class TrainingConfig:
         return {name: titles.get(name, name.replace("-", " ").title()) for name in self.style_sources}
 
 
-MAY_BE_ZERO = ("seed", "workers", "style_window", "warmup_steps", "loss_margin", "pool_size", "push_every")
+BELOW_ONE = ("ema_decay", "adam_beta1", "adam_beta2")
+MAY_BE_ZERO = ("seed", "workers", "style_window", "warmup_steps", "loss_margin", "pool_size", "push_every", "epochs")
 
 
 def pairs(flag: str, values: Sequence[str]) -> dict[str, str]:
@@ -251,35 +337,6 @@ def flag_name(setting: Field) -> str:
     return "--" + setting.name.replace("_", "-")
 
 
-def parse_config(argv: Sequence[str], prog: str) -> TrainingConfig:
-    """Flags over the YAML of `--config` over the preset of the objective over defaults.
-
-    Raises:
-        InputError: unreadable or unknown settings. argparse itself exits with code 2 on unknown flags.
-    """
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description="Train styles: photos in, paintings out.",
-        epilog=_presets_in_words(),
-        formatter_class=_HelpWithLines,
-    )
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="YAML file of the settings below, names with underscores; repeat it, and later files stand over earlier",
-    )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    types = get_type_hints(TrainingConfig)
-    for setting in fields(TrainingConfig):
-        parser.add_argument(flag_name(setting), **_argument(setting, types[setting.name]))
-    given = vars(parser.parse_args(argv))
-    given.pop("debug")
-    settings = _read_all(map(Path, given.pop("config")))
-    return configure({**settings, **{name: value for name, value in given.items() if value is not None}})
-
-
 def configure(settings: Mapping[str, Any]) -> TrainingConfig:
     """A config from settings over the preset of their objective over defaults. Raises InputError as TrainingConfig."""
     preset = PRESETS.get(settings.get("objective", "brushwork"), {})
@@ -288,14 +345,15 @@ def configure(settings: Mapping[str, Any]) -> TrainingConfig:
 
 def load_config(*paths: Path) -> TrainingConfig:
     """YAML (or JSON) files of settings, later over earlier. Raises InputError for an unreadable file or setting."""
-    return configure(_read_all(paths))
+    return configure(read_settings(paths))
 
 
-def _read_all(paths: Iterable[Path]) -> dict[str, Any]:
-    return {name: value for path in paths for name, value in _read_settings(path).items()}
+def read_settings(paths: Iterable[Path]) -> dict[str, Any]:
+    """The settings of YAML files, later over earlier. Raises InputError for an unreadable file or setting."""
+    return {name: value for path in paths for name, value in _read_file(path).items()}
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
+def _read_file(path: Path) -> dict[str, Any]:
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -317,34 +375,7 @@ def config_to_dict(config: TrainingConfig) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
 
 
-class _HelpWithLines(argparse.HelpFormatter):
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        fill = super()._fill_text
-        return "\n".join(fill(line, width, indent) for line in text.splitlines())
-
-
-def _presets_in_words() -> str:
-    lines = []
-    for name, table in PRESETS.items():
-        words = ", ".join(f"{setting} {value}" for setting, value in table.items())
-        lines.append(f"--objective {name}: {words or 'the defaults above'}")
-    return "\n".join(lines)
-
-
-def _argument(setting: Field, kind: Any) -> dict[str, Any]:  # noqa: ANN401 a type
-    default = "" if setting.default in ((), None, MISSING) else f" (default: {setting.default})"
-    words: dict[str, Any] = {"help": setting.metadata["help"] + default, "default": None}
-    if kind is bool:
-        return {**words, "action": argparse.BooleanOptionalAction}
-    if get_origin(kind) is tuple:
-        inner = get_args(kind)[0]
-        many = {"action": "append"} if setting.default == () else {"nargs": "+"}
-        return {**words, **many, "type": inner, "metavar": setting.name.upper()}
-    kind = str if kind == (str | None) else kind
-    return {**words, "type": kind, "choices": setting.metadata["choices"]}
-
-
-def _number(value: Any, kind: Any) -> Any:  # noqa: ANN401 any setting, any type
+def _number(value: Any, kind: Any) -> Any:
     """YAML takes 2e-3 for a text; people and json.dumps write it and mean a number."""
     if get_origin(kind) is tuple and isinstance(value, list):
         return [_number(item, get_args(kind)[0]) for item in value]
@@ -356,11 +387,11 @@ def _number(value: Any, kind: Any) -> Any:  # noqa: ANN401 any setting, any type
     return value
 
 
-def _settle(value: Any) -> Any:  # noqa: ANN401 any setting
+def _settle(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _fits(value: Any, kind: Any) -> bool:  # noqa: ANN401 any setting, any type
+def _fits(value: Any, kind: Any) -> bool:
     if get_origin(kind) is tuple:
         return isinstance(value, list) and all(_fits(item, get_args(kind)[0]) for item in value)
     if kind is float:
@@ -370,7 +401,9 @@ def _fits(value: Any, kind: Any) -> bool:  # noqa: ANN401 any setting, any type
     return isinstance(value, kind)
 
 
-def _type_words(kind: Any) -> str:  # noqa: ANN401 a type
+def _type_words(kind: Any) -> str:
     if get_origin(kind) is tuple:
         return "a list"
+    if kind == bool | str:
+        return "true or false, or the name of a folder"
     return {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "a text")

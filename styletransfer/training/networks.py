@@ -1,15 +1,18 @@
 """All networks of a training: the generator that is published, and those that exist only to train it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from styletransfer.models.discriminator import UNDECIDED, Discriminator
+from styletransfer.errors import InputError
+from styletransfer.models.discriminator import DISCRIMINATOR_BOUNDS, UNDECIDED, Discriminator
 from styletransfer.models.generator import STRIDE, Generator
 from styletransfer.training.config import TrainingConfig
-from styletransfer.training.patch_head import PatchHead
 
 
 @dataclass
@@ -66,4 +69,103 @@ def build_networks(config: TrainingConfig) -> Networks:
     if config.cycle_weight:
         networks.photo_generator = Generator(styles=config.style_titles, **sizes)
         networks.photo_discriminator = Discriminator(1, **judge, spectral_norm=config.spectral_norm)
+    for generator in filter(None, (networks.generator, networks.photo_generator)):
+        if config.gradient_checkpointing:
+            checkpoint_blocks(generator)
+        if config.compile:
+            generator.compile()
     return networks.map(lambda network: network.to(memory_format=torch.channels_last))
+
+
+def checkpoint_blocks(generator: Generator) -> None:
+    """Have the layers of the residual blocks keep their inputs only, and run again in the backward pass (Chen 2016)."""
+    for layer in generator.body:
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+
+
+# ---- starting from trained ones --------------------------------------------------------------------------------------
+
+
+def initialize(generator: Generator, trained: Generator) -> None:
+    """Start from a trained generator: its weights, and the scales and shifts of the styles both have.
+
+    A new style starts from the mean of the trained ones. Raises InputError when the sizes differ.
+    """
+    for name in ("channels", "blocks"):
+        if generator.config[name] != trained.config[name]:
+            raise InputError(
+                f"--initialize-from has {name} {trained.config[name]}: use --{name} {trained.config[name]}."
+            )
+    state = trained.state_dict()
+    per_style = [key for key in state if key.endswith((".scale", ".shift"))]
+    generator.load_state_dict(_restyled(state, per_style, trained.styles, generator.styles))
+
+
+def initialize_discriminator(
+    discriminator: Discriminator, trained: Discriminator, styles: Iterable[str], pack: Generator
+) -> bool:
+    """Start from a trained discriminator, as `initialize`; False, with nothing changed, where its sizes differ.
+
+    Args:
+        discriminator: it will judge `styles`, in that order.
+        trained: of `pack`, whose styles it judges.
+        styles: by name.
+        pack: the generator it was trained with.
+    """
+    sizes = (*DISCRIMINATOR_BOUNDS, "spectral_norm", "undecided")
+    if any(discriminator.config[name] != trained.config[name] for name in sizes):
+        return False
+    discriminator.load_state_dict(_restyled(trained.state_dict(), trained.rows_per_style(), pack.styles, styles))
+    return True
+
+
+def _restyled(
+    state: dict[str, Tensor], per_style: Iterable[str], known: Iterable[str], wanted: Iterable[str]
+) -> dict[str, Tensor]:
+    """The state with a row for each wanted style: its own where it is known, else the mean of all."""
+    rows = {name: row for row, name in enumerate(known)}
+    for key in per_style:
+        value, mean = state[key], state[key].mean(dim=0)
+        state[key] = torch.stack([value[rows[name]] if name in rows else mean for name in wanted])
+    return state
+
+
+# ---- the network that PatchNCE compares with -------------------------------------------------------------------------
+
+
+class PatchHead(nn.Module):
+    """One two-layer perceptron per layer of features.
+
+    Args:
+        widths: channels of each layer of features.
+        channels: length of the directions.
+    """
+
+    def __init__(self, widths: Sequence[int], channels: int = 256) -> None:
+        super().__init__()
+        self.perceptrons = nn.ModuleList(
+            nn.Sequential(nn.Linear(width, channels), nn.ReLU(), nn.Linear(channels, channels)) for width in widths
+        )
+
+    def forward(self, features: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]:
+        """One (N, C, h, w) per layer and the numbers (P,) of its places -> one (N, P, channels) of unit length."""
+        directions = []
+        for perceptron, layer, chosen in zip(self.perceptrons, features, places, strict=True):
+            patches = layer.flatten(2)[:, :, chosen.to(layer.device)].transpose(1, 2)
+            directions.append(F.normalize(perceptron(patches).float(), dim=2))
+        return directions
+
+
+def choose_places(features: Sequence[Tensor], count: int, seed: int, step: int) -> list[Tensor]:
+    """For each layer at most `count` numbers of places, none twice: a pure function of seed and step.
+
+    So a resumed run compares the same places, and so does every process and every accumulated pass of a step.
+    """
+    source = torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
+    return [torch.randperm(layer[0, 0].numel(), generator=source)[:count] for layer in features]
+
+
+def is_mirrored(seed: int, step: int) -> bool:
+    """Whether this is one of the half of all steps whose photos are looked at in the mirror: as `choose_places`."""
+    source = torch.Generator().manual_seed((seed * 1_000_003 + step + 2**61) % 2**63)
+    return bool(torch.rand((), generator=source) < 0.5)

@@ -1,13 +1,12 @@
-"""What stands before the first step: the accelerator, optimizers, schedules, and the checks of what a run was given."""
+"""Before the first step: the accelerator of a run, the checks of its settings, and the summary of what begins."""
 
 import os
-import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
 
+import datasets
 import torch
 from accelerate import Accelerator
 from accelerate.utils import (
@@ -16,27 +15,16 @@ from accelerate.utils import (
     is_trackio_available,
     is_wandb_available,
 )
-from diffusers.optimization import get_scheduler
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler
+from torch import nn
 
-from styletransfer.data.sources import hub_dataset
+from styletransfer.data.sources import Source, hub_dataset
 from styletransfer.errors import InputError
 from styletransfer.hub.repos import check_repo_id
-from styletransfer.models.discriminator import DISCRIMINATOR_BOUNDS, Discriminator
-from styletransfer.models.generator import Generator
+from styletransfer.models.features import DownloadError
 from styletransfer.packs.contents import MAX_TITLE, is_style_name, is_title
-from styletransfer.training.checkpoints import list_checkpoints
 from styletransfer.training.config import TrainingConfig, pairs
-
-SCRIPT = "train_accelerate.py"
-MONET_DATASET = "huggan/monet2photo"  # imageA: paintings by Monet, imageB: photos
-
-# Settings that a checkpoint's tensors depend on; the others may change when a run is continued.
-SHAPES = ("channels", "blocks", "discriminator_channels", "discriminator_scales", "spectral_norm")
-
-CONTRASTIVE = ("contrastive_weight", "contrastive_identity_weight")
-CONTRASTIVE_SHAPES = ("contrastive_layers", "contrastive_channels")
+from styletransfer.training.networks import Networks
+from styletransfer.training.presets import PRESETS
 
 
 def build_accelerator(config: TrainingConfig) -> Accelerator:
@@ -45,6 +33,8 @@ def build_accelerator(config: TrainingConfig) -> Accelerator:
     mixed = {"fp32": "no"}.get(config.mixed_precision, config.mixed_precision)
     if mixed == "fp16" and (config.cpu or not torch.cuda.is_available()):
         raise InputError("--mixed-precision fp16 needs a GPU: use bf16 or fp32 on the CPU.")
+    if config.tf32:
+        _allow_tf32(config.cpu)
     return Accelerator(
         cpu=config.cpu,
         mixed_precision=mixed,
@@ -53,6 +43,13 @@ def build_accelerator(config: TrainingConfig) -> Accelerator:
         project_dir=config.output_dir,
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
+
+
+def _allow_tf32(cpu: bool) -> None:
+    if cpu or not torch.cuda.is_available():
+        raise InputError("--tf32 needs an NVIDIA GPU: leave it out on other devices.")
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.allow_tf32 = True
 
 
 def _tracker(name: str) -> str | None:
@@ -70,55 +67,6 @@ def _tracker(name: str) -> str | None:
         )
         return None
     raise InputError(f"--tracker {name} is not installed: pip install {name}, or choose another.")
-
-
-def adam(networks: Sequence[nn.Module], learning_rate: float) -> torch.optim.Adam:
-    """Adam with the short memory that adversarial training wants (Radford 2016)."""
-    parameters = [parameter for network in networks for parameter in network.parameters()]
-    return torch.optim.Adam(parameters, lr=learning_rate, betas=(0.5, 0.99))
-
-
-def build_scheduler(config: TrainingConfig, optimizer: torch.optim.Optimizer) -> LRScheduler:
-    """Warm-up and decay, stepped once per optimizer update. Raises InputError for a schedule diffusers lacks."""
-    try:
-        return get_scheduler(
-            config.schedule, optimizer, num_warmup_steps=config.warmup_steps, num_training_steps=config.steps
-        )
-    except (ValueError, TypeError, AttributeError) as error:  # the last two: one that needs rules of its own
-        raise InputError(
-            f"--schedule {config.schedule} is none that can be used here: try cosine or linear."
-        ) from error
-
-
-def or_monet(config: TrainingConfig) -> TrainingConfig:
-    """The config; without any source it is to train Monet, which is said before anything is fetched."""
-    if config.photos or config.style:
-        return config
-    if int(os.environ.get("RANK", 0)) == 0:
-        print(f"No source is given: training Monet on {MONET_DATASET}, into {config.output_dir}.", flush=True)
-    return replace(
-        config,
-        photos=(f"{MONET_DATASET}:train:imageB",),
-        style=(f"monet={MONET_DATASET}:train:imageA",),
-        title=config.title or ("monet=Claude Monet",),
-        note=config.note or (f"monet=Paintings by Claude Monet, from {MONET_DATASET}",),
-    )
-
-
-def checkpoint_folder(config: TrainingConfig) -> Path:
-    """Folder of a run's checkpoints."""
-    return Path(config.output_dir, "checkpoints")
-
-
-def how_to_resume(argv: Sequence[str], config: TrainingConfig) -> str:
-    """What is kept of a run that broke off through no fault of its own, and the command that continues it."""
-    processes = int(os.environ.get("WORLD_SIZE", 1))
-    launch = "accelerate launch" + (f" --num_processes {processes}" if processes > 1 else "")
-    again = f"{launch} {SCRIPT} {shlex.join(word for word in argv if word != '--resume')}".strip()
-    whole = list_checkpoints(checkpoint_folder(config))
-    if not whole:
-        return f"there is no checkpoint yet; start again later with: {again}"
-    return f"{whole[-1]} is whole; go on from it with: {again} --resume"
 
 
 def hub_datasets(config: TrainingConfig) -> list[str]:
@@ -157,78 +105,66 @@ def check_names(config: TrainingConfig) -> None:
                 raise InputError(f"The --title of {name!r} must be one line of at most {MAX_TITLE} characters.")
 
 
-def find_checkpoint(config: TrainingConfig, folder: Path) -> Path | None:
-    """The checkpoint to continue from.
+@contextmanager
+def weights_from_files() -> Iterator[None]:
+    """Where pretrained weights cannot be downloaded, say with which flags a run does without.
 
     Raises:
-        InputError: --resume without a checkpoint, or a folder with checkpoints without --resume.
+        InputError: in place of a DownloadError.
     """
-    found = list_checkpoints(folder)
-    if config.resume and not found:
+    try:
+        yield
+    except DownloadError as error:
+        unneeded = ("style_loss_weight", "content_loss_weight")
+        without = [name for name, table in PRESETS.items() if all(table.get(weight) == 0 for weight in unneeded)]
         raise InputError(
-            f"There is no checkpoint in {folder} to resume: check --output-dir, or start without --resume."
-        )
-    if found and not config.resume:
-        raise InputError(f"{folder} holds checkpoints of an earlier run: add --resume, or choose another --output-dir.")
-    return found[-1] if found else None
+            f"The weights of {error.network} cannot be downloaded ({error.reason}): give safetensors files with "
+            "--style-network-weights FILE and --content-network-weights FILE, or take an objective that needs none: "
+            f"--objective {', '.join(without)}."
+        ) from error
 
 
-def check_same_networks(saved: Mapping[str, Any], config: Mapping[str, Any], path: Path) -> None:
-    """Raises InputError when a checkpoint's networks are not those of the config."""
-    saved_styles, styles = ([text.split("=")[0] for text in settings["style"]] for settings in (saved, config))
-    if saved_styles != styles:
-        raise InputError(f"{path} was trained on the styles {', '.join(saved_styles)}: resume with the same, in order.")
-    contrast = any(config[name] for name in CONTRASTIVE)
-    for name in (*SHAPES, *(CONTRASTIVE_SHAPES if contrast else ())):
-        if saved.get(name, config[name]) != config[name]:
-            flag = "--" + name.replace("_", "-")
-            raise InputError(f"{path} was trained with {flag} {saved[name]}: resume with the same.")
-    for names in (CONTRASTIVE, ("cycle_weight",)):
-        before, now = (any(settings.get(name) for name in names) for settings in (saved, config))
-        if before != now:
-            flag, word = "--" + names[0].replace("_", "-"), "with" if before else "without"
-            raise InputError(f"{path} was trained {word} {flag}: resume {word} it, since it has networks of its own.")
+# ---- what begins -----------------------------------------------------------------------------------------------------
 
 
-def initialize(generator: Generator, trained: Generator) -> None:
-    """Start from a trained generator: its weights, and the scales and shifts of the styles both have.
-
-    A new style starts from the mean of the trained ones. Raises InputError when the sizes differ.
-    """
-    for name in ("channels", "blocks"):
-        if generator.config[name] != trained.config[name]:
-            raise InputError(
-                f"--initialize-from has {name} {trained.config[name]}: use --{name} {trained.config[name]}."
-            )
-    state = trained.state_dict()
-    per_style = [key for key in state if key.endswith((".scale", ".shift"))]
-    generator.load_state_dict(_restyled(state, per_style, trained.styles, generator.styles))
-
-
-def initialize_discriminator(
-    discriminator: Discriminator, trained: Discriminator, styles: Iterable[str], pack: Generator
-) -> bool:
-    """Start from a trained discriminator, as `initialize`; False, with nothing changed, where its sizes differ.
-
-    Args:
-        discriminator: it will judge `styles`, in that order.
-        trained: of `pack`, whose styles it judges.
-        styles: by name.
-        pack: the generator it was trained with.
-    """
-    sizes = (*DISCRIMINATOR_BOUNDS, "spectral_norm", "undecided")
-    if any(discriminator.config[name] != trained.config[name] for name in sizes):
-        return False
-    discriminator.load_state_dict(_restyled(trained.state_dict(), trained.rows_per_style(), pack.styles, styles))
-    return True
+def start_summary(
+    config: TrainingConfig,
+    accelerator: Accelerator,
+    networks: Networks,
+    sources: Mapping[str, Source],  # name for people -> pictures
+    step: int,  # that the run continues from
+) -> list[str]:
+    """What is about to begin, a line for each thing that may have been meant otherwise."""
+    processes, passes = accelerator.num_processes, config.gradient_accumulation_steps
+    parts = (f"{processes} process{'es' * (processes > 1)}", f"{config.batch_size} pictures", f"{passes} passes")
+    weights = {field.name: getattr(config, field.name) for field in fields(config) if field.name.endswith("_weight")}
+    shown = ", ".join(f"{name.removesuffix('_weight')} {value:g}" for name, value in weights.items() if value)
+    pushes = f", and to {config.push_to_hub} on the Hub" if config.push_to_hub else ""
+    return [
+        f"steps: {config.steps}" + (f", continuing from step {step}" if step else ""),
+        f"processes: {processes}, each on {accelerator.device}, in {config.mixed_precision}",
+        f"batch: {config.batch_size * processes * passes} pictures per step ({' x '.join(parts[: 2 + (passes > 1)])})",
+        *(f"{name}: {_pictures(source)}" for name, source in sources.items()),
+        f"generator: {_size(networks.players)} parameters; discriminator: {_size(networks.judges)}",
+        f"objective: {config.objective} with weights {shown}",
+        f"output: {config.output_dir}{pushes}",
+    ]
 
 
-def _restyled(
-    state: dict[str, Tensor], per_style: Iterable[str], known: Iterable[str], wanted: Iterable[str]
-) -> dict[str, Tensor]:
-    """The state with a row for each wanted style: its own where it is known, else the mean of all."""
-    rows = {name: row for row, name in enumerate(known)}
-    for key in per_style:
-        value, mean = state[key], state[key].mean(dim=0)
-        state[key] = torch.stack([value[rows[name]] if name in rows else mean for name in wanted])
-    return state
+def _pictures(source: Source) -> str:
+    return "streamed from the Hub" if isinstance(source, datasets.IterableDataset) else f"{len(source):,} pictures"
+
+
+def _size(networks: Sequence[nn.Module]) -> str:
+    return f"{sum(parameter.numel() for network in networks for parameter in network.parameters()):,}"
+
+
+def lone_process(accelerator: Accelerator) -> str | None:
+    """A warning where `accelerate launch` was asked for several processes and started one, as it does with --cpu."""
+    launched = "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_PORT" in os.environ
+    if not launched or "WORLD_SIZE" in os.environ or accelerator.num_processes > 1:
+        return None
+    return (
+        "accelerate launch was asked for several processes and started one. On the CPU it starts several with "
+        "--multi_gpu in place of its --cpu: accelerate launch --multi_gpu --num_processes 2 train_accelerate.py --cpu."
+    )

@@ -1,88 +1,190 @@
-"""Generator against discriminator, on Accelerate, with exact resume.
+"""Training, read from here: `Trainer.train_step` is one step; objective.py and game.py have its losses.
 
-`Trainer.train_step` is the whole game; everything else prepares it or keeps what it makes.
+Runs on Accelerate, on one process or many, and resumes exactly.
 """
 
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from accelerate import Accelerator
 from accelerate.utils import set_seed
+from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
 from styletransfer.data.samples import Batch, load_paintings
 from styletransfer.data.sources import Source, load_source
-from styletransfer.errors import InputError, StreamError, TrainingError
+from styletransfer.errors import InputError, TrainingError
 from styletransfer.hub.repos import resolve_pack
 from styletransfer.models.generator import Generator
+from styletransfer.packs.contents import PROGRESS
 from styletransfer.packs.folder import load_discriminator, load_pack
 from styletransfer.packs.provenance import run_facts
-from styletransfer.training.batches import Batches, rows_of
-from styletransfer.training.checkpoints import list_checkpoints
-from styletransfer.training.config import TrainingConfig, config_to_dict, parse_config
-from styletransfer.training.game import Scene, as_photos, discriminator_terms, generator_terms, play
-from styletransfer.training.log import Clock, LossLog
-from styletransfer.training.networks import Networks, build_networks
-from styletransfer.training.objective import Objective
-from styletransfer.training.picture_pool import SlotPools, load_pools, save_pools
-from styletransfer.training.publishing import Publisher, fetch_checkpoint, open_publisher
-from styletransfer.training.setup import (
-    SCRIPT,
-    adam,
-    build_accelerator,
-    build_scheduler,
-    check_names,
+from styletransfer.training.batches import Batches, rows_of, with_steps
+from styletransfer.training.checkpoints import (
     check_same_networks,
     checkpoint_folder,
     find_checkpoint,
-    how_to_resume,
-    hub_datasets,
-    initialize,
-    initialize_discriminator,
-    or_monet,
-    required,
+    list_checkpoints,
+    read_position,
+    read_progress,
+    write_checkpoint,
 )
-from styletransfer.training.state import read_position, read_progress, write_checkpoint
-from styletransfer.training.updates import Updates
-from styletransfer.training.watch import Watch, pick_sample_photos
+from styletransfer.training.config import TrainingConfig, config_to_dict
+from styletransfer.training.game import Game
+from styletransfer.training.networks import Networks, build_networks, initialize, initialize_discriminator
+from styletransfer.training.objective import Objective
+from styletransfer.training.picture_pool import Pools
+from styletransfer.training.publishing import Publisher, fetch_checkpoint, open_publisher
+from styletransfer.training.setup import (
+    build_accelerator,
+    check_names,
+    hub_datasets,
+    lone_process,
+    required,
+    start_summary,
+    weights_from_files,
+)
+from styletransfer.training.watch import Clock, LossLog, Watch, pick_sample_photos
+
+PATIENCE = 3  # updates in a row that may be left out
+PATIENCE_FP16 = 20  # in fp16 the gradient scaler lowers a scale that is too high by leaving updates out
 
 
 class Trainer:
     """Trains the styles of a config and leaves a pack in its output folder.
 
     Raises:
-        InputError: sources, settings or folders that cannot be used; nothing has been changed on the disk then.
-        TrainingError: from `train`, when a loss is no number any more.
+        InputError: sources, settings or folders that cannot be used; nothing on the disk has been changed then.
+        TrainingError: from `train`, when losses or gradients stay NaN or infinite.
     """
 
     def __init__(self, config: TrainingConfig) -> None:
-        self.config = config
         self.output = Path(config.output_dir)
+        self.config = config
         self.accelerator = build_accelerator(config)
         required(config.photos, "--photos SOURCE")
         check_names(config)
         self.photos = [self._source(source) for source in config.photos]
         self.paintings = {name: self._source(source) for name, source in config.style_sources.items()}
+        self.config = config = with_steps(config, self.photos, self.accelerator.num_processes)
         fetch_checkpoint(config, self.accelerator, self.checkpoints)
         self.resume_from = find_checkpoint(config, self.checkpoints)
         self.publisher: Publisher | None = None
+        self.log: LossLog | None = None
+        self.unpushed: list[str] = []  # a sentence for each thing that could not be pushed to the Hub
         self.step = self.saved = 0
         self.clock = Clock()
+        self.skipped: set[str] = set()  # files that cannot be used, met so far by this process
         set_seed(config.seed)
         self.sample_photos = pick_sample_photos(config, self.photos)
         self.batches = Batches(self.accelerator, config, self.photos, self.paintings)
         self._build_networks()
-        self._build_pools()
+        self.game = Game(config, self.networks, self.bare, self._pools())
         device = self.accelerator.device
-        self.objective = Objective(config, self._some_paintings, device)
+        with weights_from_files():
+            self.objective = Objective(config, self._some_paintings, device)
         self.watch = Watch(config, self.sample_photos, self._some_paintings, self.objective, device)
+        self.accelerator.register_save_state_pre_hook(lambda models, weights, folder: self._save_state(Path(folder)))
+        self.accelerator.register_load_state_pre_hook(lambda models, folder: self._load_state(Path(folder)))
         if self.resume_from:
             self._load_checkpoint(self.resume_from)
+
+    # ---- one step -------------------------------------------------------------------------------------------------
+
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One forward and backward pass of all networks, and the update in the last pass of a step.
+
+        Returns:
+            The weighted losses of both sides by name.
+        """
+        scene = self.game.play(batch)
+        against = self.game.discriminator_terms(scene, self.step)
+        self.updates.backward(against)
+        inner = scene.inside(self.config.loss_margin)
+        with self.accelerator.autocast():
+            terms = self.objective(inner.fake_painting, inner.batch.photo, batch.style_weights, self.step)
+            terms |= self.game.generator_terms(scene, self.step)
+        self.updates.backward(terms)
+        self.updates.apply(self.step + 1, self._kept())
+        if self.accelerator.sync_gradients:
+            for scheduler in self.schedulers:
+                scheduler.step()
+            self.ema.step(self.bare.generator.parameters())
+        return against | terms
+
+    def _kept(self) -> str:
+        whole = list_checkpoints(self.checkpoints)
+        return f"the last good checkpoint is {whole[-1]}" if whole else "there is no checkpoint yet"
+
+    # ---- the loop -------------------------------------------------------------------------------------------------
+
+    def train(self) -> Path:
+        """Train to the last step; returns the folder of the pack."""
+        config = self.config
+        self.publisher = open_publisher(config, self.accelerator)
+        self.log = LossLog(self.accelerator, self.output, config_to_dict(config), self.step, self.resume_from)
+        self._report_start()
+        sums: dict[str, Tensor] = {}
+        with self._progress_bar() as bar:
+            for batch in self.batches.after(self.step):
+                with self.accelerator.accumulate(*self.networks.all):
+                    terms = self.train_step(batch)
+                self._report_skipped(batch.skipped)
+                share = 1 / config.gradient_accumulation_steps
+                sums = {name: sums.get(name, 0) + share * value.detach() for name, value in terms.items()}
+                if self.accelerator.sync_gradients:
+                    self.step += 1
+                    bar.update()
+                    self._after_step(sums)
+                    sums = {}
+        if self.step and self.saved != self.step:
+            self.save_checkpoint()
+        pack = self.save_pack()
+        self._training_ended(pack)
+        return pack
+
+    def _progress_bar(self) -> tqdm:
+        hidden = not self.accelerator.is_main_process
+        return tqdm(total=self.config.steps, initial=self.step, unit="step", disable=hidden)
+
+    def _report_start(self) -> None:
+        sources = {f"photos in {name}": source for name, source in zip(self.config.photos, self.photos, strict=True)}
+        sources |= {f"paintings of {name}": source for name, source in self.paintings.items()}
+        if self.accelerator.is_main_process:
+            warning = lone_process(self.accelerator)
+            for line in start_summary(self.config, self.accelerator, self.bare, sources, self.step):
+                tqdm.write(line)
+            if warning:
+                tqdm.write(f"warning: {warning}")
+
+    def _after_step(self, losses: Mapping[str, Tensor]) -> None:
+        config, measured = self.config, self.watch.best.scores
+        if self.step % config.log_every == 0 or self.step == config.steps:
+            line = self.log.write(self.step, losses, learning_rate=self.schedulers[0].get_last_lr()[0])
+            if self.accelerator.is_main_process:
+                self.watch.losses(self.step, line)
+        due = self.step % config.sample_every == 0 or (self.step == config.steps and measured)
+        if due and self.accelerator.is_main_process:
+            self.log.samples(self.step, self.watch.look(self.step, self._averaged))
+        # While updates are left out the weights may be spoilt: the checkpoint before them stays the newest.
+        if self.step % config.checkpoint_every == 0 and not self.updates.left_out:
+            self.save_checkpoint()
+        # The pack of the last step is pushed at the end.
+        due = config.push_every and self.step % config.push_every == 0 and self.step < config.steps
+        if self.publisher and due:
+            self.publisher.offer_pack(self._write_pack(), self._progress())
+
+    def _training_ended(self, pack: Path) -> None:
+        """Called once in every process, when the last checkpoint and the pack are written."""
+        self.accelerator.end_training()
+        if self.publisher:  # in the main process; the others need not wait for the Hub
+            self.unpushed = self.publisher.finish(pack, list_checkpoints(self.checkpoints)[-1])
 
     # ---- building -------------------------------------------------------------------------------------------------
 
@@ -92,8 +194,8 @@ class Trainer:
         if config.initialize_from:
             self._initialize(networks, resolve_pack(config.initialize_from))
         optimizers = [
-            adam(networks.players, config.learning_rate),
-            adam(networks.judges, config.discriminator_learning_rate),
+            adam(config, networks.players, config.learning_rate),
+            adam(config, networks.judges, config.discriminator_learning_rate),
         ]
         # Not prepared by Accelerate, which would step them once per process: one step is one optimizer update.
         self.schedulers = [build_scheduler(config, optimizer) for optimizer in optimizers]
@@ -107,132 +209,28 @@ class Trainer:
         accelerator.register_for_checkpointing(*self.schedulers, self.ema)
 
     def _initialize(self, networks: Networks, pack: Path) -> None:
-        trained, judge = load_pack(pack), load_discriminator(pack)
+        trained, discriminator = load_pack(pack), load_discriminator(pack)
         initialize(networks.generator, trained)
-        if judge and not initialize_discriminator(networks.discriminator, judge, self.config.style_titles, trained):
-            tqdm.write("The discriminator starts anew: --initialize-from has one of another size.")
+        if discriminator and not initialize_discriminator(
+            networks.discriminator, discriminator, self.config.style_titles, trained
+        ):
+            tqdm.write("The discriminator of --initialize-from has another size: a new one is trained.")
 
-    def _build_pools(self) -> None:
-        """The pictures that discriminators see again; each process keeps its own in the checkpoint."""
-        config = self.config
-        self.passes = 0  # of the current step
-        passes = config.gradient_accumulation_steps
-        own = [slot for number in range(passes) for slot in self._slots(number)]
-        slots = len(own) * self.accelerator.num_processes
-        sorts = ("painting", "photo") if config.pool_size else ()
-        self.pools = {sort: SlotPools(config.pool_size, slots, own, config.seed) for sort in sorts}
-        self.accelerator.register_save_state_pre_hook(lambda models, weights, folder: self._save_state(Path(folder)))
-        self.accelerator.register_load_state_pre_hook(lambda models, folder: self._load_state(Path(folder)))
-
-    def _save_state(self, folder: Path) -> None:
-        """Called in every process: what Accelerate does not know of."""
-        if self.pools:
-            save_pools(folder, self.accelerator.process_index, self.pools)
-        if self.accelerator.is_main_process:
-            self.watch.best.save(folder)
-
-    def _load_state(self, folder: Path) -> None:
-        load_pools(folder, self.pools, self.accelerator.device)
-        self.watch.best.load(folder)
-
-    # ---- the loop -------------------------------------------------------------------------------------------------
-
-    def train(self) -> Path:
-        """Train to the last step; returns the folder of the pack."""
-        config = self.config
-        self.publisher = open_publisher(config, self.accelerator)
-        log = LossLog(self.accelerator, self.output, config_to_dict(config), first_step=self.step)
-        sums: dict[str, Tensor] = {}
-        with self._progress_bar() as bar:
-            for batch in self.batches.after(self.step):
-                with self.accelerator.accumulate(*self.networks.all):
-                    terms = self.train_step(batch)
-                self._report_skipped(batch.skipped)
-                share = 1 / config.gradient_accumulation_steps
-                sums = {name: sums.get(name, 0) + share * value.detach() for name, value in terms.items()}
-                if self.accelerator.sync_gradients:
-                    self.step += 1
-                    bar.update()
-                    if self.step % config.log_every == 0 or self.step == config.steps:
-                        line = log.write(self.step, sums, learning_rate=self.schedulers[0].get_last_lr()[0])
-                        if self.accelerator.is_main_process:
-                            self.watch.losses(self.step, line)
-                    self._after_step()
-                    sums = {}
-        if self.step and self.saved != self.step:
-            self.save_checkpoint()
-        pack = self.save_pack()
-        self._training_ended(pack)
-        return pack
-
-    def _progress_bar(self) -> tqdm:
-        hidden = not self.accelerator.is_main_process
-        return tqdm(total=self.config.steps, initial=self.step, unit="step", disable=hidden)
-
-    def train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """One forward and backward pass of all networks; returns the losses by name."""
-        scene = play(self.networks, batch)
-        inner = scene.inside(self.config.loss_margin)
-        judged = self._judge(inner)
-        self.updates.backward(judged)
-        with self.accelerator.autocast():
-            terms = self.objective(inner.fake_painting, inner.batch.photo, batch.style_weights, self.step)
-            terms |= generator_terms(self.config, self.networks, self.bare, scene, self.step)
-        self.updates.backward(terms)
-        self.updates.apply(self.step + 1, self._kept())
-        self.passes += 1
-        if self.accelerator.sync_gradients:
-            self.passes = 0
-            for scheduler in self.schedulers:
-                scheduler.step()
-            self.ema.step(self.bare.generator.parameters())
-        return judged | terms
-
-    def _judge(self, inner: Scene) -> dict[str, Tensor]:
-        """What the discriminators are asked for, the pictures of earlier steps among those of this one."""
-        config, networks, batch = self.config, self.networks, inner.batch
-        penalize = config.r1_weight > 0 and self.step % config.r1_every == 0
-        fake, styles = self._from_pool("painting", inner.fake_painting, batch.style_weights)
-        terms = discriminator_terms(config, networks.discriminator, batch, fake, penalize, styles)
-        if networks.photo_discriminator:
-            batch = as_photos(batch)
-            fake, styles = self._from_pool("photo", inner.fake_photo, batch.style_weights)
-            of_photos = discriminator_terms(config, networks.photo_discriminator, batch, fake, penalize, styles)
-            terms |= {f"{name}_photo": value for name, value in of_photos.items()}
-        return terms
-
-    def _from_pool(self, sort: str, fake: Tensor, style_weights: Tensor) -> tuple[Tensor, Tensor]:
-        if not self.pools:
-            return fake.detach(), style_weights
-        return self.pools[sort].exchange(fake.detach(), style_weights, self._slots(self.passes)[0], self.step)
-
-    def _slots(self, number: int) -> range:
-        """Where pass `number` of a step stands, in this process, among the pictures of that step."""
-        size = self.config.batch_size
-        first = size * (number * self.accelerator.num_processes + self.accelerator.process_index)
-        return range(first, first + size)
-
-    def _kept(self) -> str:
-        whole = list_checkpoints(self.checkpoints)
-        return f"the last good checkpoint is {whole[-1]}" if whole else "there is no checkpoint yet"
-
-    def _after_step(self) -> None:
-        config, measured = self.config, self.watch.best.scores
-        due = self.step % config.sample_every == 0 or (self.step == config.steps and measured)
-        if due and self.accelerator.is_main_process:
-            self.watch.look(self.step, self._averaged)
-        # Weights that give no numbers may be spoilt: what was kept before them stays.
-        if self.step % config.checkpoint_every == 0 and not self.updates.left_out:
-            self.save_checkpoint()
-        # The pack of the last step is pushed at the end.
-        due = config.push_every and self.step % config.push_every == 0 and self.step < config.steps
-        if self.publisher and due:
-            self.publisher.offer_pack(self._write_pack())
+    def _pools(self) -> Pools:
+        config, accelerator = self.config, self.accelerator
+        return Pools(
+            config.pool_size,
+            batch_size=config.batch_size,
+            passes=config.gradient_accumulation_steps,
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+            seed=config.seed,
+        )
 
     # ---- data -----------------------------------------------------------------------------------------------------
 
     def _some_paintings(self, style: str, limit: int) -> Iterator[Tensor]:
-        """At most so many whole paintings of a style (1, 3, H, W)."""
+        """At most `limit` whole paintings of a style (1, 3, H, W)."""
         config = self.config
         rows = rows_of(f'the paintings of "{style}"', self.paintings[style], config.stream_patience)
         return load_paintings(rows, config.painting_size, limit)
@@ -246,12 +244,7 @@ class Trainer:
                 self.skipped.add(file)
                 tqdm.write(f"skipped {file} ({len(self.skipped)} bad so far)")
 
-    @cached_property
-    def skipped(self) -> set[str]:
-        """Bad files met so far in this process."""
-        return set()
-
-    # ---- keeping --------------------------------------------------------------------------------------------------
+    # ---- checkpoints ----------------------------------------------------------------------------------------------
 
     @property
     def checkpoints(self) -> Path:
@@ -274,12 +267,17 @@ class Trainer:
         if self.publisher and self.config.hub_checkpoint:
             self.publisher.offer_checkpoint(path)
 
-    def _training_ended(self, pack: Path) -> None:
-        """Called once in every process, when the last checkpoint and the pack are written."""
-        self.accelerator.end_training()
-        if self.publisher:  # in the main process; the others are free to go
-            for sentence in self.publisher.finish(pack, list_checkpoints(self.checkpoints)[-1]):
-                tqdm.write(sentence)
+    def _save_state(self, folder: Path) -> None:
+        """What Accelerate does not save by itself; called in every process."""
+        self.game.save(folder)
+        if self.accelerator.is_main_process:
+            self.watch.best.save(folder)
+            if self.log:
+                self.log.save(folder)
+
+    def _load_state(self, folder: Path) -> None:
+        self.game.load(folder, self.accelerator.device)
+        self.watch.best.load(folder)
 
     def _load_checkpoint(self, path: Path) -> None:
         progress = read_progress(path)
@@ -291,21 +289,23 @@ class Trainer:
         if self.batches.streamed:
             self.batches.position = read_position(path, self.accelerator, config_to_dict(self.config))
 
+    # ---- the pack -------------------------------------------------------------------------------------------------
+
+    @property
+    def pack(self) -> Path:
+        """Folder of this run's pack."""
+        return self.output / "pack"
+
     def save_pack(self) -> Path:
         """Write the averaged generator as a style pack, main process only; returns its folder.
 
-        Where an earlier average was better, that one is beside it as pack-best.
+        Where an earlier average was better, that one is written beside it as pack-best.
         """
         if self.accelerator.is_main_process:
             self._write_pack()
             self.watch.save_best(self.output / "pack-best", self.step, self._averaged, **self._told())
         self.accelerator.wait_for_everyone()
         return self.pack
-
-    @property
-    def pack(self) -> Path:
-        """Folder of this run's pack."""
-        return self.output / "pack"
 
     def _write_pack(self) -> Path:
         self.watch.save_pack(self.pack, self._averaged, **self._told())
@@ -315,9 +315,14 @@ class Trainer:
         """What a pack's card tells of its training."""
         datasets, processes = hub_datasets(self.config), self.accelerator.num_processes
         run = run_facts(self.accelerator.device, processes=processes, seconds=self.clock.seconds, datasets=datasets)
-        judge = self.bare.discriminator if self.config.pack_discriminator else None
+        if self.step < self.config.steps:
+            run[PROGRESS] = self._progress()
+        discriminator = self.bare.discriminator if self.config.pack_discriminator else None
         recipe, half = config_to_dict(self.config), self.config.pack_half
-        return {"recipe": recipe, "run": run, "discriminator": judge, "half": half}
+        return {"recipe": recipe, "run": run, "discriminator": discriminator, "half": half}
+
+    def _progress(self) -> str:
+        return f"step {self.step} of {self.config.steps}"
 
     def _averaged(self) -> Generator:
         bare = self.bare.generator
@@ -326,18 +331,91 @@ class Trainer:
         return averaged.eval().requires_grad_(False)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run a training from flags; returns the exit code: 2 for input that cannot be used, 1 when training broke off."""
-    debug = "--debug" in argv
+# ---- optimizers and their updates ------------------------------------------------------------------------------------
+
+
+def adam(config: TrainingConfig, networks: Sequence[nn.Module], learning_rate: float) -> torch.optim.AdamW:
+    """AdamW (Loshchilov 2019) of some networks; it is Adam where there is no weight decay."""
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    betas = (config.adam_beta1, config.adam_beta2)
+    return torch.optim.AdamW(parameters, lr=learning_rate, betas=betas, weight_decay=config.adam_weight_decay)
+
+
+def build_scheduler(config: TrainingConfig, optimizer: torch.optim.Optimizer) -> LRScheduler:
+    """Warm-up and decay, stepped once per optimizer update. Raises InputError for a schedule diffusers lacks."""
     try:
-        config = or_monet(parse_config(argv, prog=SCRIPT))
-        pack = Trainer(config).train()
-    except (InputError, TrainingError) as error:
-        if debug:
-            raise
-        way = f"; {how_to_resume(argv, config)}" if isinstance(error, StreamError) else ""
-        print(f"error: {error}{way}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
-    if int(os.environ.get("RANK", 0)) == 0:
-        print(f"pack: {pack}")
-    return 0
+        return get_scheduler(
+            config.schedule, optimizer, num_warmup_steps=config.warmup_steps, num_training_steps=config.steps
+        )
+    except (ValueError, TypeError, AttributeError) as error:  # the last two: a schedule that needs further settings
+        raise InputError(f"--schedule {config.schedule} cannot be used here: try cosine or linear.") from error
+
+
+class Updates:
+    """Backward passes and optimizer updates of both sides; an update with NaN or infinity is left out, and reported.
+
+    Args:
+        accelerator: of the run.
+        sides: networks and their optimizer, all prepared; each network's gradient is clipped by itself.
+        max_gradient_norm: where it is clipped.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        sides: Sequence[tuple[Sequence[nn.Module], torch.optim.Optimizer]],
+        max_gradient_norm: float,
+    ) -> None:
+        self.accelerator, self.sides, self.max_gradient_norm = accelerator, sides, max_gradient_norm
+        self.left_out = 0  # updates in a row
+        self._seen: list[dict[str, Tensor]] = []
+
+    def backward(self, terms: Mapping[str, Tensor]) -> None:
+        """Add the gradients of the sum of a pass's losses."""
+        self._seen.append({name: value.detach() for name, value in terms.items()})
+        total = sum(terms.values())
+        # The backward pass of a ReLU can turn NaN into 0. The factor makes every gradient NaN, in every process, since
+        # gradients are averaged over processes.
+        poison = torch.where(total.detach().isfinite(), 1.0, math.nan)
+        self.accelerator.backward(total * poison)
+
+    def apply(self, step: int, kept: str) -> bool:
+        """Update both sides in the last pass of a step; returns whether an update was made.
+
+        Both at the end, so that every pass accumulated into a step meets the same discriminator.
+
+        Args:
+            step: the number of this step, for messages.
+            kept: the checkpoint to continue from, for messages.
+
+        Raises:
+            TrainingError: several updates in a row had to be left out.
+        """
+        if not self.accelerator.sync_gradients:
+            return False
+        norms = [norm for networks, optimizer in self.sides for norm in self._clip(networks, optimizer)]
+        healthy = bool(torch.stack(norms).isfinite().all())
+        for _, optimizer in self.sides:
+            if healthy or self.accelerator.scaler is not None:  # the scaler checks by itself, and lowers its scale
+                optimizer.step()
+            optimizer.zero_grad()  # after the step, not before the pass: it must not clear what is being accumulated
+        self.left_out = 0 if healthy else self.left_out + 1
+        if not healthy:
+            self._report(step, kept)
+        self._seen.clear()
+        return healthy
+
+    def _clip(self, networks: Sequence[nn.Module], optimizer: torch.optim.Optimizer) -> list[Tensor]:
+        self.accelerator.unscale_gradients(optimizer)  # clip_grad_norm_ of Accelerate would unscale both sides
+        return [nn.utils.clip_grad_norm_(network.parameters(), self.max_gradient_norm) for network in networks]
+
+    def _report(self, step: int, kept: str) -> None:
+        bad = [name for terms in self._seen for name, value in terms.items() if not value.isfinite()]
+        what = f"The loss {bad[0]}" if bad else "A gradient"
+        if self.left_out >= (PATIENCE if self.accelerator.scaler is None else PATIENCE_FP16):
+            raise TrainingError(
+                f"{what} has been NaN or infinite since step {step - self.left_out + 1}; {kept}: "
+                "continue from there with a lower learning rate."
+            )
+        if self.accelerator.is_main_process:
+            tqdm.write(f"step {step}: {what[0].lower()}{what[1:]} is NaN or infinite; this update is left out.")

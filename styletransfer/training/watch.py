@@ -5,6 +5,8 @@ Everything here happens in the main process, on logged steps and on samples only
 
 import json
 import math
+import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -12,12 +14,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from accelerate import Accelerator
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from styletransfer.data.sources import Source, load_source
+from styletransfer.errors import InputError
 from styletransfer.folders import remove
 from styletransfer.images.files import fit_long_side, picture_to_tensor, save_picture
 from styletransfer.models.generator import Generator
@@ -25,11 +32,12 @@ from styletransfer.packs.folder import save_pack
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.samples import GRID_SIDE, first_readable, pack_samples, paint_samples, sample_grid
 from styletransfer.training.batches import rows_of
-from styletransfer.training.best import BestAverage
 from styletransfer.training.config import TrainingConfig, config_to_dict
 from styletransfer.training.detectors import Detectors, Samples
 from styletransfer.training.objective import Objective
 
+BEST = "best.safetensors"
+LOSSES = "losses.jsonl"
 SAMPLE_PHOTOS = 4
 SHOWN_PAINTINGS = 4  # of a style, that detectors compare with
 
@@ -37,8 +45,9 @@ SHOWN_PAINTINGS = 4  # of a style, that detectors compare with
 def pick_sample_photos(config: TrainingConfig, photos: Sequence[Source]) -> list[Image.Image]:
     """The photos of the grids: always the same ones."""
     source = load_source(config.sample_photos, config.streaming) if config.sample_photos else photos[0]
-    rows = rows_of("the photos", source, config.stream_patience)
-    return first_readable(islice(rows, 8 * SAMPLE_PHOTOS), SAMPLE_PHOTOS)
+    what = f"--sample-photos {config.sample_photos}" if config.sample_photos else f"--photos {config.photos[0]}"
+    rows = rows_of(what, source, config.stream_patience)
+    return first_readable(islice(rows, 8 * SAMPLE_PHOTOS), SAMPLE_PHOTOS, f"the first photos of {what}")
 
 
 class Watch:
@@ -68,21 +77,28 @@ class Watch:
         """Look at a logged line, and warn."""
         _warn(self.detectors.losses(step, line))
 
-    def look(self, step: int, averaged: Callable[[], Generator]) -> None:
+    def look(self, step: int, averaged: Callable[[], Generator]) -> Image.Image:
         """Paint the samples with the average, save their grid, warn, and keep the average if it is the best so far.
 
-        `averaged` makes a new generator at each call: a pipeline rounds the weights of its own for speed.
+        Args:
+            step: updates done.
+            averaged: makes a new generator at each call: a pipeline rounds the weights of its own for speed.
+
+        Returns:
+            The grid.
         """
         painted = paint_samples(StyleTransferPipeline(averaged(), device=self.device), self.photos)
         folder = Path(self.config.output_dir, "samples")
         folder.mkdir(parents=True, exist_ok=True)
-        save_picture(sample_grid(self.photos, painted), folder / f"step-{step:08d}.png")
+        grid = sample_grid(self.photos, painted)
+        save_picture(grid, folder / f"step-{step:08d}.png")
         photos = [self._tensor(fit_long_side(photo, GRID_SIDE)) for photo in self.photos]
         tensors = {style: [self._tensor(picture) for picture in pictures] for style, pictures in painted.items()}
         for style, pictures in tensors.items():
             seen = Samples(photos, pictures, [painting.to(self.device) for painting in self._shown[style]])
             _warn(self.detectors.samples(step, style, seen))
         self.best.offer(step, score(self._yardstick, photos, list(tensors.values())), averaged().parameters())
+        return grid
 
     def save_pack(self, folder: Path, average: Callable[[], Generator], **told: Any) -> None:
         """Write an average as a pack, with samples of the first photo; `told` as for `packs.folder.save_pack`."""
@@ -172,3 +188,139 @@ def score(objective: Objective, photos: Sequence[Tensor], painted: Sequence[Sequ
                 inside = (..., slice(height), slice(width))
                 totals.append(sum(objective(painting[inside], photo[inside], row[None]).values()))
     return torch.stack(totals).mean().item() if totals else math.nan
+
+
+# ---- the best average so far -----------------------------------------------------------------------------------------
+
+
+class BestAverage:
+    """Averaged weights with the least score, and the scores of all steps that were measured.
+
+    Args:
+        measure: what scores are measured by; a checkpoint with scores by anything else is not compared with.
+    """
+
+    def __init__(self, measure: str = "") -> None:
+        self.measure = measure
+        self.scores: dict[int, float] = {}
+        self.parameters: list[Tensor] = []
+
+    @property
+    def step(self) -> int:
+        """The step of the best; 0 where nothing was measured."""
+        return min(self.scores, key=lambda step: (self.scores[step], -step), default=0)
+
+    def offer(self, step: int, score: float, parameters: Sequence[Tensor]) -> None:
+        """Measured weights; they are kept, on the CPU, where no earlier ones are better."""
+        if math.isfinite(score):
+            self.scores[step] = score
+            if self.step == step:
+                self.parameters = [parameter.detach().cpu().clone() for parameter in parameters]
+
+    def save(self, folder: Path) -> None:
+        """Write all of it into a checkpoint."""
+        if self.parameters:
+            tensors = {str(number): tensor.contiguous() for number, tensor in enumerate(self.parameters)}
+            save_file(tensors, folder / BEST, metadata={"scores": json.dumps(self.scores), "measure": self.measure})
+
+    def load(self, folder: Path) -> None:
+        """Take up what `save` wrote; a checkpoint without it, or measured otherwise, leaves nothing measured."""
+        self.scores, self.parameters = {}, []
+        if not (folder / BEST).is_file():
+            return
+        with safe_open(folder / BEST, framework="pt") as file:
+            found = file.metadata()
+            if found["measure"] == self.measure:
+                self.parameters = [file.get_tensor(str(number)) for number in range(len(file.keys()))]
+                self.scores = {int(step): score for step, score in json.loads(found["scores"]).items()}
+
+    def copy_to(self, network: torch.nn.Module) -> None:
+        """Give a network the best weights."""
+        for parameter, kept in zip(network.parameters(), self.parameters, strict=True):
+            parameter.data.copy_(kept)
+
+
+# ---- the losses of a run ---------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Seconds of training, those before the last resume among them."""
+
+    def __init__(self, before: float = 0.0) -> None:
+        self._started = time.monotonic() - before
+
+    @property
+    def seconds(self) -> float:
+        """Until now."""
+        return time.monotonic() - self._started
+
+
+class LossLog:
+    """Writes `losses.jsonl` in a run's folder and feeds the tracker; values are means over all processes.
+
+    Args:
+        accelerator: of the run; its trackers are started here.
+        folder: the run's output folder, made where it is missing.
+        recipe: the settings, for the tracker.
+        first_step: from which this process continues the run.
+        checkpoint: that it continues from; None for a new run.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        folder: Path,
+        recipe: Mapping[str, Any],
+        first_step: int = 0,
+        checkpoint: Path | None = None,
+    ) -> None:
+        self.accelerator, self.path, self.first_step = accelerator, folder / LOSSES, first_step
+        self.started = time.monotonic()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if accelerator.is_main_process:
+                self._begin(first_step, checkpoint)
+        except OSError as error:
+            raise InputError(
+                f"The output folder {folder} cannot be written ({error.strerror}): choose another."
+            ) from error
+        if accelerator.log_with:
+            accelerator.init_trackers("styletransfer", config={"recipe": json.dumps(dict(recipe))})
+
+    def save(self, folder: Path) -> None:
+        """Copy the lines so far into a checkpoint, so that they are there wherever the run continues."""
+        if self.path.is_file():
+            shutil.copyfile(self.path, folder / LOSSES)
+
+    def samples(self, step: int, grid: Image.Image) -> None:
+        """Show a sample grid in the tracker; called in the main process only."""
+        for tracker in self.accelerator.trackers:
+            if tracker.name == "tensorboard":
+                tracker.log_images({"samples": np.asarray(grid)[None]}, step=step, dataformats="NHWC")
+            elif tracker.name == "wandb":
+                tracker.log_images({"samples": [grid]}, step=step)
+
+    def _begin(self, step: int, checkpoint: Path | None) -> None:
+        """Keep the lines up to `step`: those in the checkpoint, or where it is an old one without, those here."""
+        kept = checkpoint / LOSSES if checkpoint else self.path
+        source = kept if kept.is_file() else self.path
+        lines = source.read_text(encoding="utf-8").splitlines() if source.exists() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def write(self, step: int, terms: Mapping[str, Tensor], learning_rate: float) -> dict[str, float | None]:
+        """Write a line, in the main process; every process must call it.
+
+        Returns:
+            The line; None stands for NaN and infinity.
+        """
+        values = torch.stack([value.float() for value in terms.values()])
+        values = self.accelerator.reduce(values, reduction="mean").tolist()
+        numbers = [value if math.isfinite(value) else None for value in values]
+        line = {**dict(zip(terms, numbers, strict=True)), "learning_rate": learning_rate}
+        self.accelerator.log({name: value for name, value in line.items() if value is not None}, step=step)
+        if self.accelerator.is_main_process:
+            speed = (step - self.first_step) / (time.monotonic() - self.started)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, **line, "steps_per_second": round(speed, 3)}) + "\n")
+        return line

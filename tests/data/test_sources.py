@@ -41,12 +41,12 @@ REFUSED = {
     f"{MONET}:train:imageC": "no split and no column of pictures called imageC",
     f"{MONET}:imageC": "its splits are train, test, its columns of pictures imageA, imageB",
     f"{MONET}:train:imageB:artist=3": "has no label artist",
-    f"{MONET}:train:imageB:more": "has no use for :more",
+    f"{MONET}:train:imageB:more": "has no part for :more",
     f"{WIKI}:artist=monet": f"no artist called monet: choose from {ARTISTS[3]}",
     f"{WIKI}:artist=5": "no artist called 5",
     f"{WIKI}:train:artist": "no column of pictures called artist",
     f"{WIKI}:painter=monet": "no label painter: its columns are artist, genre, style",
-    "studio/text": "no column of pictures; its columns are text",
+    "studio/text": "no column of pictures: its columns are text",
     "studio/odd": "several splits: choose from one, two",
     "studio/many": "several configurations: choose studio/many:NAME from large, small",
     "studio/versions@v9": "no revision v9",
@@ -220,7 +220,7 @@ def test_a_folder_named_like_a_dataset_goes_before_it(folder, monkeypatch):
     monkeypatch.chdir(folder)
     assert len(load_source("studio/gated")) == 1
     with pytest.raises(
-        InputError, match='"here/folder" is a folder here, which goes before the Hub: give it without ":train"'
+        InputError, match='"here/folder" is a folder here, which is used before the Hub is: leave out ":train"'
     ):
         load_source("here/folder:train")
 

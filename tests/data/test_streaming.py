@@ -32,7 +32,9 @@ def streamed(levels, shards=1):
 
 
 def stream(levels, shards=1, **options):
-    return Stream("the photos", streamed(levels, shards), **{"seed": 0, "stream": 5, "buffer": 4, **options})
+    return Stream(
+        "the photos", streamed(levels, shards), **{"seed": 0, "stream": 5, "buffer": 4, "patience": 60, **options}
+    )
 
 
 def load(row):
@@ -112,7 +114,7 @@ def test_bad_and_empty_rows_are_passed_over_and_bad_ones_reported():
 
 
 @pytest.mark.parametrize(
-    ("rows", "sentence"), [([b"bad"] * 5, "none of the photos"), ([None] * 5, "there is no picture")]
+    ("rows", "sentence"), [([b"bad"] * 5, "None of the photos"), ([None] * 5, "There is no picture")]
 )
 def test_a_stream_without_a_picture_is_an_error_and_no_endless_search(rows, sentence):
     with pytest.raises(InputError, match=sentence):
@@ -141,7 +143,7 @@ def test_what_breaks_off_is_taken_up_where_it_was():
 def test_what_stays_broken_is_a_sentence_after_the_time_given():
     broken = streamed(range(10)).filter(Breaking(99), input_columns=["image"])
     source = Stream("the photos", broken, seed=0, stream=5, buffer=4, patience=0)
-    with pytest.raises(StreamError, match=r"the photos cannot be read any further \(the line is cut\)"):
+    with pytest.raises(StreamError, match=r"Reading the photos keeps failing \(the line is cut\)"):
         taken(source, 10)
 
 
@@ -150,7 +152,14 @@ def test_what_stays_broken_is_a_sentence_after_the_time_given():
 
 
 def crops(photos, styles, start=0, stop=6, **options):
-    sizes = {"crop_size": 16, "painting_size": 24, "batch_size": 2, "buffer": 4}
+    sizes = {
+        "crop_size": 16,
+        "photo_scale": (1.0, 1.5),
+        "painting_size": 24,
+        "batch_size": 2,
+        "buffer": 4,
+        "patience": 60,
+    }
     position = options.pop("position", "")
     made = StreamedCrops(photos, styles, **sizes, **options)
     made.go_to(start, stop, position)
@@ -194,10 +203,13 @@ def test_sources_of_photos_are_used_equally_and_independently_of_the_styles():
 
 def test_the_first_good_paintings_of_a_stream_stand_for_it():
     source = streamed([b"bad", 10, None, 11, 12])
-    levels = [round(float(painting.mean() + 1) * 127.5) for painting in load_paintings(rows_of("x", source), 24, 2)]
+    levels = [
+        round(float(painting.mean() + 1) * 127.5)
+        for painting in load_paintings(rows_of("x", source, patience=60), 24, 2)
+    ]
     assert levels == [10, 11]
-    with pytest.raises(InputError, match=r"none of the paintings \(4\) can be used"):
-        list(load_paintings(rows_of("x", streamed([b"bad"] * 9)), 24, 1))
+    with pytest.raises(InputError, match=r"None of the paintings \(4\) can be used"):
+        list(load_paintings(rows_of("x", streamed([b"bad"] * 9), patience=60), 24, 1))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

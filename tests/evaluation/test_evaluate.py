@@ -206,7 +206,7 @@ def test_a_bad_picture_is_noted_and_left_out(place: Path, tmp_path: Path, capsys
     numbers = json.loads((tmp_path / "found.json").read_text())
     assert numbers["photos"] == 2
     assert [each["photo"] for each in numbers["styles"]["red"]["each"]] == ["0.png", "2.png"]
-    assert "Note: 1.png is left out: " in printed and "Note: 3.png is left out: scaled it is 72x20" in printed
+    assert "Note: 1.png is left out: " in printed and "Note: 3.png is left out: Scaled it has 72x20 pixels" in printed
     assert "Note: KID, FID and ArtFID are left out: they need pt_inception-2015-12-05" in printed
 
 

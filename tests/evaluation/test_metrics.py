@@ -1,6 +1,7 @@
 """Measures give the answers that can be worked out by hand or by a plain second implementation."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -91,23 +92,29 @@ def test_lpips_names_the_head_that_a_file_lacks(tmp_path: Path) -> None:
         metrics.Lpips(tmp_path / "network.safetensors", tmp_path / "absent.safetensors")
 
 
+def gram_distance(
+    painted: torch.Tensor, painting: torch.Tensor, features: Callable[[torch.Tensor], list[torch.Tensor]]
+) -> float:
+    return metrics.gram_distance(*(metrics.picture_grams(picture, features) for picture in (painted, painting)))
+
+
 def test_gram_distance_of_a_case_worked_by_hand() -> None:
     painted, painting = torch.zeros(1, 3, 1, 2), torch.zeros(1, 3, 2, 1)
     painted[0, 0, 0], painted[0, 1, 0] = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
     painting[0, 0, :, 0], painting[0, 1, :, 0] = torch.tensor([1.0, 1.0]), torch.tensor([0.0, 1.0])
     # Gram matrices: (1/2 0; 0 1/2) and (1 1/2; 1/2 1/2); their difference (1/2 1/2; 1/2 0). First channel: 1/2 and 1.
     two_channels = math.sqrt(0.75 / 1.75)
-    assert metrics.gram_distance(painted, painting, lambda x: [x[:, :2]]) == pytest.approx(two_channels, abs=1e-6)
-    both_layers = metrics.gram_distance(painted, painting, lambda x: [x[:, :2], x[:, :1]])
+    assert gram_distance(painted, painting, lambda x: [x[:, :2]]) == pytest.approx(two_channels, abs=1e-6)
+    both_layers = gram_distance(painted, painting, lambda x: [x[:, :2], x[:, :1]])
     assert both_layers == pytest.approx((two_channels + 0.5) / 2, abs=1e-6)
 
 
 def test_gram_distance_forgets_place_and_size_but_not_colors() -> None:
     painting = random_pictures(1, seed=2, height=24, width=32)
     tiled = torch.cat([painting, painting], dim=3).flip(2)
-    assert metrics.gram_distance(painting, painting, lambda x: [x]) == 0.0
-    assert metrics.gram_distance(tiled, painting, lambda x: [x]) == pytest.approx(0.0, abs=1e-5)
-    assert metrics.gram_distance(painting / 2, painting, lambda x: [x]) == pytest.approx(0.75, abs=1e-5)
+    assert gram_distance(painting, painting, lambda x: [x]) == 0.0
+    assert gram_distance(tiled, painting, lambda x: [x]) == pytest.approx(0.0, abs=1e-5)
+    assert gram_distance(painting / 2, painting, lambda x: [x]) == pytest.approx(0.75, abs=1e-5)
 
 
 def wavy_picture(size: int = 256) -> np.ndarray:

@@ -34,7 +34,7 @@ def level(row):
 def answer(job):
     try:
         source = load_source(**job)
-        rows = islice(rows_of("the source", source), MANY)
+        rows = islice(rows_of("the source", source, patience=60), MANY)
         return {"columns": list(source.features), "levels": [level(row) for row in rows]}
     except InputError as error:
         return {"error": str(error)}

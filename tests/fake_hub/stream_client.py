@@ -6,7 +6,7 @@ from styletransfer.data.sources import load_source
 from styletransfer.errors import InputError
 from styletransfer.training.batches import StreamedCrops
 
-CROP = {"crop_size": 16, "painting_size": 24, "batch_size": 2, "buffer": 3}
+CROP = {"crop_size": 16, "photo_scale": (1.0, 1.5), "painting_size": 24, "batch_size": 2, "buffer": 3, "patience": 600}
 
 
 def levels(pictures):

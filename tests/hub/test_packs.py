@@ -116,13 +116,46 @@ def test_a_pack_goes_to_a_branch_under_a_given_tag_in_a_private_repository(hub, 
     assert repo.private
     assert set(repo.paths("trial")) == PACK_FILES and repo.paths("main") == []
     assert repo.tags == {"first": repo.branches["trial"]}
+    call("push_pack", pack, name, revision="trial", tag="first")  # the same pack again
+    assert repo.tags == {"first": repo.branches["trial"]}
+
+
+def test_a_tag_that_exists_is_refused_before_anything_is_committed(hub, call, refusal, name, pack):
+    call("push_pack", pack, name, tag="first")
+    head = hub.repo(name).head
     retitle(pack, "Crimson")
-    assert "has a tag first on another commit" in refusal("push_pack", pack, name, tag="first")
+    assert f"{name} has a tag first already: nothing was pushed" in refusal("push_pack", pack, name, tag="first")
+    assert hub.repo(name).head is head and hub.repo(name).tags == {"first": head}
+    call("push_pack", pack, name, tag="second")
+    assert "nothing was pushed" in refusal("push_pack", pack, name, tag="first")  # it is not on the newest commit
+    assert hub.repo(name).tags == {"first": head, "second": hub.repo(name).head}
+
+
+def test_a_pack_on_the_way_says_so_in_commit_and_tag_and_counts_as_a_version(hub, call, name, pack):
+    call("push_pack", pack, name, note="step 4 of 20")
+    retitle(pack, "Crimson")
+    call("push_pack", pack, name)
+    repo = hub.repo(name)
+    assert [commit.title for commit in repo.history()][:2] == ["Push style pack", "Push style pack, step 4 of 20"]
+    assert sorted(repo.tags) == ["v1-step-4-of-20", "v2"]
+
+
+def test_offline_a_push_says_what_to_unset_and_a_search_too(hub, name, pack):
+    def run(*arguments):
+        environment = {**hub.environment("painter"), "HF_HUB_OFFLINE": "1"}
+        command = [sys.executable, "-m", "styletransfer", *map(str, arguments)]
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+        return done.returncode, done.stderr
+
+    end = ": unset it and try again.\n"
+    for arguments, what in ((("push", pack, name), f"repository {name}"), (("search",), "list of packs")):
+        code, err = run(*arguments)
+        assert (code, err) == (2, f"error: HF_HUB_OFFLINE is set, so that the Hub cannot be reached for {what}{end}")
 
 
 def test_a_pack_meant_to_be_private_never_goes_to_a_public_repository(hub, refusal, name, pack):
     hub.put(name, {"notes.md": "open"})
-    assert "there already and public" in refusal("push_pack", pack, name, private=True)
+    assert "exists already and is public" in refusal("push_pack", pack, name, private=True)
     assert hub.repo(name).paths() == ["notes.md"]
 
 
@@ -242,10 +275,10 @@ def test_a_pulled_pack_is_the_pushed_one_and_replaces_an_older_one(hub, call, na
 
 
 def test_a_folder_with_anything_else_is_never_replaced(hub, refusal, name, pack, tmp_path):
-    assert "is no style pack: name a new folder" in refusal("pull_pack", name, tmp_path)
-    assert "is no style pack: name a new folder" in refusal("pull_pack", name, pack)  # it has notes.txt
+    assert "is not a style pack: name a new folder" in refusal("pull_pack", name, tmp_path)
+    assert "is not a style pack: name a new folder" in refusal("pull_pack", name, pack)  # it has notes.txt
     assert (pack / "notes.txt").exists()
-    assert "make it first" in refusal("pull_pack", name, tmp_path / "no/where")
+    assert "create it first" in refusal("pull_pack", name, tmp_path / "no/where")
 
 
 def test_a_failed_pull_leaves_the_older_pack(hub, call, refusal, name, pack, tmp_path):
@@ -348,7 +381,12 @@ def test_the_commands_push_search_and_pull(hub, name, pack, tmp_path):
     assert re.search(rf"^{name}@{hub.repo(name).head.sha}  \d{{4}}-\d\d-\d\d  Red, Blue  \(red, blue\)$", out, re.M)
     assert run("pull", f"{name}@first", tmp_path / "mine") == (0, f"{tmp_path / 'mine'}\n", "")
     assert load_pack(tmp_path / "mine").styles == {"red": "Red", "blue": "Blue"}
+    assert run("search", "--author", "nobody") == (0, "", "There is no style pack by nobody on the Hub.\n")
     code, out, err = run("pull", "painter/none", tmp_path / "none")
     assert (code, out) == (2, "")
     assert err.startswith("error: The Hub has no pack painter/none") and err.count("\n") == 1
     assert not Path(tmp_path / "none").exists()
+    with hub.down():
+        code, out, err = run("search")
+    assert (code, out) == (2, "")
+    assert err == "error: The Hub could not be reached for list of packs: check the network and try again.\n"

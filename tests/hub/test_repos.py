@@ -135,7 +135,7 @@ def test_a_fetched_pack_is_usable_offline_and_when_the_hub_is_down(hub, pack_fil
     assert clients[True].log == [], "who asked for no network is told that there is none"
     with hub.down():
         assert resolve(pack) == folder
-        assert "using the copy fetched before" in clients[False].log[0]
+        assert "using the copy in the cache" in clients[False].log[0]
     hub.fail("/api/models/*", "error", status=503)
     assert resolve(pack) == folder
 
@@ -192,8 +192,8 @@ def test_a_connection_cut_once_in_the_middle_of_a_file_does_no_harm(hub, pack_fi
         ("painter/nothing", "visitor", "no pack painter/nothing, or it is private"),
         ("painter/private", None, "private"),
         ("painter/private", "visitor", "private"),
-        ("painter/gated", None, "gated: ask for access"),
-        ("painter/gated", "visitor", "gated: ask for access"),
+        ("painter/gated", None, "gated: request access"),
+        ("painter/gated", "visitor", "gated: request access"),
         ("{pack}@v9", None, "its repository has no such revision"),
         ("{pack}@" + "0" * 40, None, "has no such revision"),
         ("painter/a--b", None, "no name of a repository"),
@@ -274,7 +274,7 @@ def test_a_failed_update_leaves_the_pack_fetched_before(hub, pack_files, pack, r
         ({WEIGHTS: None, "pytorch_model.bin": b"\x80\x04."}, {}, "'pytorch_model.bin', a pickle that could run code"),
         ({WEIGHTS: None, "unet/model.ckpt": b"\x80\x04."}, {}, "'unet/model.ckpt', a pickle"),
         ({WEIGHTS: None}, {}, "no weights"),
-        ({CONFIG: None}, {}, "no style pack: it has no config.json"),
+        ({CONFIG: None}, {}, "not a style pack: it has no config.json"),
         ({}, {WEIGHTS: 20 * 10**9}, "20,000,000,000 bytes: no pack needs more than"),
         ({}, {CONFIG: 10**9}, "is 1,000,000,000 bytes"),
         ({}, {"samples/red.webp": 10**8}, "samples/red.webp of pack"),

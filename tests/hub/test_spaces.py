@@ -186,7 +186,7 @@ def test_a_hub_that_falls_silent_is_not_waited_for_for_ever(hub, space):
         ("name", {}, "no name of a Space"),
         (SPACE, {"packs": ["runs/mine/pack"]}, "no name of a pack on the Hub: write org/name"),
         (SPACE, {"packs": ["painter/none"]}, "no pack painter/none"),
-        (SPACE, {"packs": ["painter/broken"]}, "painter/broken is no style pack: its config.json does not describe"),
+        (SPACE, {"packs": ["painter/broken"]}, "painter/broken is not a style pack: its config.json does not describe"),
         ("visitor/page", {}, "Space visitor/page"),
     ],
 )
@@ -219,7 +219,7 @@ def test_a_space_with_another_app_is_left_alone(hub, space, client):
 
 def test_a_public_space_is_not_taken_for_a_private_one(hub, space, client):
     before = hub.put(space, {"README.md": "---\nsdk: gradio\n---\n"}, "space")
-    with pytest.raises(RefusalError, match="there already and public"):
+    with pytest.raises(RefusalError, match="exists already and is public"):
         client.call("hub.spaces", "deploy_space", space, private=True)
     assert hub.repo(space, "space").head is before
 
@@ -235,5 +235,5 @@ def test_an_installed_library_without_the_page_deploys_nothing(hub, space, tmp_p
     shutil.copytree(ROOT / "styletransfer", tmp_path / "styletransfer")
     done = command(["deploy-space", space], hub.environment("painter"), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"{tmp_path} is no checkout of this project, it has no app.py" in done.stderr
+    assert f"{tmp_path} is not a checkout of this project, it has no app.py" in done.stderr
     assert hub.store.repo(space, "space") is None

@@ -189,7 +189,7 @@ def test_on_the_hub_a_card_names_its_repository_and_keeps_what_was_written_by_ha
 
 @pytest.mark.parametrize("text", ["---\n[1, 2]\n---\n# x\n", "---\na: [\n---\n# x\n", "---\ntags: 5\n---\n"])
 def test_a_card_broken_by_hand_is_refused_in_a_sentence(text):
-    with pytest.raises(InputError, match="no YAML of a model card"):
+    with pytest.raises(InputError, match="YAML at the top"):
         card_for_repo(text, "org/name", {"red": "Red"})
 
 

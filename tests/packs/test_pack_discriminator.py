@@ -16,7 +16,7 @@ from styletransfer.packs.folder import CONFIG, WEIGHTS, load_discriminator, load
 from styletransfer.page.explain import doubts
 from styletransfer.page.studio import Limits, Studio
 from styletransfer.settings import PaintSettings
-from styletransfer.training.setup import initialize_discriminator
+from styletransfer.training.networks import initialize_discriminator
 
 STYLES = {"red": "Red", "blue": "Blue"}
 
@@ -71,19 +71,19 @@ def pickled(place):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda place: changed(place, _class_name="Generator"), "is no discriminator of 2 styles"),
-        (lambda place: changed(place, styles=3), "is no discriminator of 2 styles"),
+        (lambda place: changed(place, _class_name="Generator"), "is not a discriminator for 2 styles"),
+        (lambda place: changed(place, styles=3), "is not a discriminator for 2 styles"),
         (lambda place: changed(place, channels=10**9), "channels = 1000000000: it must be"),
         (lambda place: changed(place, resolutions=True), "resolutions = True: it must be"),
-        (lambda place: changed(place, spectral_norm="yes"), "whether spectral_norm is on"),
-        (lambda place: changed(place, undecided=float("nan")), "a number of undecided"),
-        (lambda place: (place / CONFIG).write_text("[]"), "is no discriminator of 2 styles"),
+        (lambda place: changed(place, spectral_norm="yes"), "a boolean spectral_norm"),
+        (lambda place: changed(place, undecided=float("nan")), "a finite number undecided"),
+        (lambda place: (place / CONFIG).write_text("[]"), "must hold a JSON object"),
         (lambda place: (place / CONFIG).unlink(), "has no config.json"),
-        (lambda place: (place / CONFIG).write_text(" " * 10**6), "no pack needs that"),
+        (lambda place: (place / CONFIG).write_text(" " * 10**6), "which no pack needs"),
         (lambda place: (place / WEIGHTS).write_bytes(b"\x80\x04\x95" + bytes(500)), "cannot be read"),
-        (pickled, "a pickle that could run code"),
+        (pickled, "a pickle, which could run code"),
         (of_other_shape, "do not fit its config.json"),
-        (infinite, "not finite"),
+        (infinite, "NaN or infinity"),
     ],
 )
 def test_an_unsound_one_is_refused_in_a_sentence_and_the_pack_still_paints(tiny_pack, spoil, words):

@@ -4,14 +4,12 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
 
 import numpy as np
 import pytest
-import torch
 from axe_playwright_python.sync_playwright import Axe
 from gradio_client import Client, handle_file
 from page_kit import (
@@ -28,52 +26,14 @@ from page_kit import (
     says,
     set_number,
     shows,
-    start_app,
 )
 from PIL import Image
 from playwright.sync_api import expect
 
 from styletransfer.evaluation.metrics import luminance_ssim
 from styletransfer.images.files import load_picture, picture_to_tensor
-from styletransfer.models.generator import Generator
 from styletransfer.page.api import curl_call
 from styletransfer.pipeline import StyleTransferPipeline
-
-
-@pytest.fixture(scope="module")
-def pack(tmp_path_factory):
-    """A pack of two styles that paint differently, one of them with a sample picture."""
-    folder = tmp_path_factory.mktemp("packs") / "two-styles"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        generator = Generator(styles={"red": "Red", "blue": "Blue"}, channels=8, blocks=1)
-        for name, parameter in generator.named_parameters():
-            if name.endswith(("scale", "shift")):  # untrained, all styles are one
-                torch.nn.init.normal_(parameter, std=0.5)
-    generator.save_pretrained(folder)
-    (folder / "samples").mkdir()
-    Image.new("RGB", (64, 48), "orange").save(folder / "samples" / "red.webp")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def outside():
-    """A door that every request of the app to the outside would knock at; at the end: none has."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener
-        listener.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            listener.accept()
-
-
-@pytest.fixture(scope="module")
-def address(pack, outside, tmp_path_factory):
-    """Where the app answers."""
-    environment = {**os.environ, "STYLETRANSFER_PACK": str(pack)}
-    environment.pop("GRADIO_ANALYTICS_ENABLED")  # the app itself has to keep quiet
-    environment |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), f"http://127.0.0.1:{outside.getsockname()[1]}")
-    environment["NO_PROXY"] = "127.0.0.1,localhost"
-    yield from start_app(tmp_path_factory.mktemp("app"), environment)
 
 
 @pytest.fixture

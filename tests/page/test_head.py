@@ -1,14 +1,12 @@
 """What a link to the page becomes elsewhere: icon, card and tags, asked for over HTTP as other sites do."""
 
 import io
-import os
 import urllib.request
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from page_kit import start_app
 from PIL import Image
 
 from styletransfer.hub.spaces import THUMBNAIL
@@ -16,11 +14,6 @@ from styletransfer.page.head import PREVIEW_SIZE
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 MAX_PREVIEW = 150_000  # bytes
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    yield from start_app(tmp_path_factory.mktemp("app"), dict(os.environ))
 
 
 def asked(url, **headers):

@@ -1,26 +1,15 @@
 """The page in the visitor's language, whole: labels come from the browser, sentences from the server."""
 
-import os
 import re
 
 import pytest
 from gradio_client import Client, handle_file
-from page_kit import PATIENCE, add, message, says, start_app
-from PIL import Image, ImageFilter
+from page_kit import PATIENCE, add, message, says
+from PIL import ImageFilter
 from playwright.sync_api import expect
-from small_generators import random_generator
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 LONG = 180_000  # milliseconds
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("packs") / "two-styles"
-    random_generator({"red": "Red", "blue": "Blue"}, channels=8, blocks=1).save_pretrained(folder)
-    (folder / "samples").mkdir()
-    Image.new("RGB", (64, 48), "orange").save(folder / "samples" / "red.webp")
-    yield from start_app(tmp_path_factory.mktemp("app"), {**os.environ, "STYLETRANSFER_PACK": str(folder)})
 
 
 @pytest.fixture

@@ -13,13 +13,25 @@ from styletransfer.page.texts import CHINESE, ENGLISH
 
 PACKAGE = Path(__file__).resolve().parents[2] / "styletransfer"
 # The files whose sentences a visitor can cause. What the Hub says is English, with a lead in Chinese.
-SPEAKING = ("images", "page", "packs/folder", "settings", "painter", "pipeline", "catalog", "hub_catalog", "steps")
+SPEAKING = (
+    "images",
+    "page",
+    "packs/folder",
+    "packs/contents",
+    "models/stored_weights",
+    "settings",
+    "painter",
+    "pipeline",
+    "catalog",
+    "hub_catalog",
+    "steps",
+)
 UNSEEN = {  # said to whoever starts the server, writes a pack or calls the library
     "{name} must be a whole number of at least 1, not {value}.",
     "{name} must be a number of seconds, not {value}.",
     "The pack {pack} cannot be written: {reason}.",
-    "{pack} is no discriminator of {styles} styles: the two belong to different packs.",
-    "The {file} of {pack} must say whether spectral_norm is on, and a number of undecided.",
+    "{pack} is not a discriminator for {styles} styles: it belongs to another pack.",
+    "The {file} of {pack} must have a boolean spectral_norm and a finite number undecided.",
     "The list of photos is empty: give at least one.",
 }
 MAKERS = ("InputError", "Sentence", "say")

@@ -8,7 +8,6 @@ import textwrap
 import pytest
 from gradio_client import Client, handle_file
 from page_kit import assert_alike, pixels, start_app
-from small_generators import random_generator
 
 from styletransfer.page.events import Events
 from styletransfer.page.server import PAINTING
@@ -74,13 +73,6 @@ FAKE = """
 
 
 @pytest.fixture(scope="module")
-def pack(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("packs") / "two-styles"
-    random_generator({"red": "Red", "blue": "Blue"}, channels=8, blocks=1).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def record(tmp_path_factory):
     return tmp_path_factory.mktemp("record") / "record.txt"
 
@@ -88,14 +80,14 @@ def record(tmp_path_factory):
 @pytest.fixture(scope="module", params=["with spaces", "without"])
 def app(request, pack, record, tmp_path_factory):
     """Where the app answers, and whether it has the package."""
-    lends = request.param == "with spaces"
-    environment = {**os.environ, "STYLETRANSFER_PACK": str(pack), "RECORD": str(record)}
-    if lends:
-        library = tmp_path_factory.mktemp("library")
-        (library / "spaces.py").write_text(textwrap.dedent(FAKE))
-        environment["PYTHONPATH"] = str(library)
+    if request.param == "without":
+        yield request.getfixturevalue("address"), False
+        return
+    library = tmp_path_factory.mktemp("library")
+    (library / "spaces.py").write_text(textwrap.dedent(FAKE))
+    environment = {**os.environ, "STYLETRANSFER_PACK": str(pack), "RECORD": str(record), "PYTHONPATH": str(library)}
     for address in start_app(tmp_path_factory.mktemp("app"), environment):
-        yield address, lends
+        yield address, True
 
 
 def test_every_event_that_runs_a_network_has_the_gpu():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from styletransfer.training.best import BestAverage
+from styletransfer.training.watch import BestAverage
 
 
 def weights(number):

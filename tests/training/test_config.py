@@ -9,19 +9,22 @@ import yaml
 
 from styletransfer.errors import InputError
 from styletransfer.training.config import (
+    BELOW_ONE,
     MAY_BE_ZERO,
     TrainingConfig,
     config_to_dict,
     flag_name,
     load_config,
     pairs,
-    parse_config,
 )
+from styletransfer.training.flags import GROUPS, parse_command, parse_config
 
 
 def other_value(setting: Field) -> object:
     """A value that can be trained and is not the default."""
     value, choices = setting.default, setting.metadata["choices"]
+    if setting.name in BELOW_ONE:
+        return value / 2 + 0.1
     if setting.name in SPECIAL:
         return SPECIAL[setting.name]
     if choices:
@@ -37,6 +40,7 @@ def other_value(setting: Field) -> object:
 
 SPECIAL = {
     "photos": ("a", "b/c d"),
+    "resume": "runs/other",
     "style": ("wave=w=1.jpg", "night=n.jpg"),
     "title": ("night=Night: a <b>",),
     "note": ("wave=Hokusai, 1831",),
@@ -65,7 +69,9 @@ def as_flags(config: TrainingConfig) -> list[str]:
     argv = []
     for setting in fields(config):
         value, flag = getattr(config, setting.name), flag_name(setting)
-        if isinstance(value, bool):
+        if setting.name == "resume" and isinstance(value, str):
+            argv += [flag, value]
+        elif isinstance(value, bool):
             argv.append(flag if value else flag.replace("--", "--no-", 1))
         elif isinstance(value, tuple):
             argv += [flag, *map(str, value)] if setting.default else [part for item in value for part in (flag, item)]
@@ -151,7 +157,43 @@ def test_help_lists_every_flag_with_its_meaning_and_default(capsys: pytest.Captu
     for setting in fields(TrainingConfig):
         assert flag_name(setting) in shown
         assert setting.metadata["help"] in shown
-    assert "(default: 10000)" in shown
+    assert "(default: 10000)" in shown and "(default: relu1_1 relu2_1 relu3_1)" in shown
+
+
+def test_help_comes_in_groups_and_every_line_of_it_is_a_sentence(capsys: pytest.CaptureFixture) -> None:
+    assert set(GROUPS) <= set(NAMES)
+    for setting in fields(TrainingConfig):
+        assert setting.metadata["help"][0].isupper() and setting.metadata["help"].endswith("."), setting.name
+    with pytest.raises(SystemExit):
+        parse("--help")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:-1] for line in lines if line.endswith(":") and not line.startswith(" ")][1:] == list(GROUPS.values())
+    assert lines[0] == "usage: train --photos SOURCE --style NAME=SOURCE [settings]" and lines[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--stepz", "3"], "error: there is no --stepz; did you mean --steps? See train --help."),
+        (["--xyzzy=3"], "error: there is no --xyzzy. See train --help."),
+        (["photo.jpg"], "error: there is no photo.jpg. See train --help."),
+        (["--steps", "many"], "error: argument --steps: invalid int value: 'many'. See train --help."),
+    ],
+)
+def test_a_wrong_flag_is_one_line_without_the_usage(argv: list[str], said: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        parse(*argv)
+    assert capsys.readouterr().err == said + "\n"
+
+
+def test_resume_takes_a_folder_or_none() -> None:
+    assert parse("--resume").resume is True and parse("--no-resume").resume is parse().resume is False
+    assert parse("--resume", "runs/a", "--steps", 3).resume == "runs/a"
+
+
+def test_a_token_is_no_part_of_the_recipe() -> None:
+    config, token = parse_command(["--hub-token", "hf_secret"], "train")
+    assert token == "hf_secret" and "hf_secret" not in json.dumps(config_to_dict(config))
 
 
 def test_a_config_cannot_be_changed_by_accident() -> None:

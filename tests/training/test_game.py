@@ -10,8 +10,7 @@ from styletransfer.models import losses
 from styletransfer.models.discriminator import augment
 from styletransfer.training.config import TrainingConfig
 from styletransfer.training.game import Scene, as_photos, discriminator_terms, generator_terms, play
-from styletransfer.training.networks import Networks
-from styletransfer.training.patch_head import PatchHead, choose_places, is_mirrored
+from styletransfer.training.networks import Networks, PatchHead, choose_places, is_mirrored
 
 
 def configure(**settings: object) -> TrainingConfig:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from styletransfer.training.picture_pool import PicturePool, SlotPools, load_pools, save_pools
+from styletransfer.training.picture_pool import PicturePool, Pools, SlotPools
 
 
 def entry(number):
@@ -86,23 +86,42 @@ def test_what_is_kept_does_not_hold_on_to_its_batch():
     assert [numbers([pools.pools[slot].entries[0][0]]) for slot in range(4)] == [[0], [1], [2], [3]]
 
 
+def pools_of(process, processes, size=8):
+    return Pools(size, batch_size=4 // processes, passes=1, process=process, processes=processes, seed=3)
+
+
 def test_saved_pools_go_on_as_if_never_stopped_on_two_processes_and_on_one(tmp_path):
-    running = [SlotPools(8, 4, own, seed=3) for own in (range(2), range(2, 4))]
+    def exchange(pools, step):
+        halves = [pool.exchange("painting", *batch(step, 2 * rank, 2), step, 0) for rank, pool in enumerate(pools)]
+        return torch.cat([pictures for pictures, _ in halves])
+
+    running = [pools_of(rank, 2) for rank in range(2)]
     for step in range(5):
-        for rank, pool in enumerate(running):
-            pool.exchange(*batch(step, 2 * rank, 2), 2 * rank, step)
-            save_pools(tmp_path, rank, {"painting": pool, "photo": SlotPools(8, 4, range(4), seed=3)})
-    resumed, single = [SlotPools(8, 4, own, seed=3) for own in (range(2), range(2, 4))], SlotPools(8, 4, range(4), 3)
+        exchange(running, step)
+    for pool in running:
+        pool.save(tmp_path)
+    resumed, single = [pools_of(rank, 2) for rank in range(2)], pools_of(0, 1)
     for pool in (*resumed, single):
-        load_pools(tmp_path, {"painting": pool}, torch.device("cpu"))
+        pool.load(tmp_path, torch.device("cpu"))
     for step in range(5, 20):
-        expected = [pool.exchange(*batch(step, 2 * rank, 2), 2 * rank, step)[0] for rank, pool in enumerate(running)]
-        found = [pool.exchange(*batch(step, 2 * rank, 2), 2 * rank, step)[0] for rank, pool in enumerate(resumed)]
-        torch.testing.assert_close(found, expected)
-        torch.testing.assert_close(single.exchange(*batch(step, 0, 4), 0, step)[0], torch.cat(expected))
+        expected = exchange(running, step)
+        torch.testing.assert_close(exchange(resumed, step), expected)
+        torch.testing.assert_close(single.exchange("painting", *batch(step, 0, 4), step, 0)[0], expected)
+
+
+def test_each_kind_of_fake_and_each_pass_of_a_step_has_pools_of_its_own():
+    pools = Pools(8, batch_size=2, passes=2, process=1, processes=2, seed=3)
+    for number in range(2):
+        pools.exchange("photo", *batch(0, 10 * number, 2), 0, number)
+    assert pools.pools["painting"].tensors() == {}
+    assert sorted(pools.pools["photo"].tensors()) == [
+        f"{slot}.0.{what}" for slot in (2, 3, 6, 7) for what in ("picture", "style")
+    ]
 
 
 def test_a_checkpoint_without_pools_leaves_them_empty(tmp_path):
-    pool = SlotPools(8, 4, range(4), seed=3)
-    load_pools(tmp_path, {"painting": pool}, torch.device("cpu"))
-    assert pool.tensors() == {}
+    Pools(0, batch_size=2, passes=1, process=0, processes=1, seed=3).save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    pools = pools_of(0, 1)
+    pools.load(tmp_path, torch.device("cpu"))
+    assert pools.pools["painting"].tensors() == {}

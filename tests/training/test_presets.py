@@ -23,11 +23,12 @@ from training_kit import (
 )
 
 from styletransfer.errors import InputError
-from styletransfer.training.config import TrainingConfig, config_to_dict, configure, load_config, parse_config
+from styletransfer.training.checkpoints import check_same_networks
+from styletransfer.training.config import TrainingConfig, config_to_dict, configure, load_config
+from styletransfer.training.flags import parse_config
 from styletransfer.training.networks import build_networks
 from styletransfer.training.objective import Objective
 from styletransfer.training.presets import PRESETS
-from styletransfer.training.setup import check_same_networks
 
 # Weights of TINY that a preset sets are left to it; its networks are as small.
 OWN = {name for table in PRESETS.values() for name in table} - {"learning_rate", "schedule", "grid_weight"}

@@ -98,7 +98,7 @@ def test_two_processes_push_packs_and_checkpoints_once(running, settings, tmp_pa
     assert repo.private
     assert repo.read(WEIGHTS) == (output / "pack" / WEIGHTS).read_bytes()
     assert {"config.json", "README.md", "training_config.json", "samples/waves.webp"} <= tree(repo)
-    assert "v1" in repo.tags, said
+    assert "v1" in repo.tags or {"v1-step-4-of-8", "v2"} <= repo.tags.keys(), said
     card = repo.read("README.md").decode()
     assert "- training time: " in card and "shared by 2 processes" in card
     here = {f"step-00000008/{path.name}" for path in checkpoint(output, 8).iterdir()}
@@ -109,7 +109,7 @@ def test_two_processes_push_packs_and_checkpoints_once(running, settings, tmp_pa
 
 def test_another_machine_goes_on_to_the_same_weights(running, settings, tmp_path):
     expected = trained(tmp_path / "whole", settings)
-    pushing = {**settings, "push_to_hub": REPO, "hub_checkpoint": True}
+    pushing = {**settings, "push_to_hub": REPO, "hub_checkpoint": True, "push_every": 4}
 
     first, seen = tmp_path / "first" / "run", tmp_path / "seen"
     doomed = subprocess.Popen(
@@ -117,19 +117,28 @@ def test_another_machine_goes_on_to_the_same_weights(running, settings, tmp_path
         cwd=ROOT,
         env={**running.environment("painter"), "OMP_NUM_THREADS": "1"},
     )
-    wait_until(lambda: doomed.poll() is not None or _has_checkpoint(running, 4))
+    wait_until(lambda: doomed.poll() is not None or (_has_checkpoint(running, 4) and _tags(running)))
     seen.touch()
     assert doomed.wait(PATIENCE) == -signal.SIGKILL
     shutil.rmtree(first.parent)  # the first machine never comes back
+    on_the_way = running.repo(REPO)
+    assert on_the_way.tags.keys() == {"v1-step-4-of-8"}
+    assert on_the_way.head.title == "Push style pack, step 4 of 8"
+    card = on_the_way.read("README.md").decode()
+    assert "Unfinished: this pack is from step 4 of 8" in card and "Trained up to step 4 of 8;" in card
 
     second = tmp_path / "second" / "run"
     done = run(running, second, {**pushing, "resume": True})
     assert done.code == 0, done.err
     assert "Going on from step-00000004" in done.out
-    assert losses(second) == {step: line for step, line in losses(expected).items() if step > 4}
+    assert losses(second) == losses(expected)  # the first machine's lines, too
     assert differences(expected / "pack" / WEIGHTS, second / "pack" / WEIGHTS) == []
     for name in ("model.safetensors", "model_1.safetensors"):
         assert differences(checkpoint(expected, 8) / name, checkpoint(second, 8) / name) == []
+
+
+def _tags(running):
+    return running.repo(REPO).tags
 
 
 def _has_checkpoint(running, step):
@@ -145,9 +154,9 @@ def test_refused_push_neither_stops_nor_loses_training(running, settings, tmp_pa
     pushing = {**settings, "push_to_hub": REPO, "hub_checkpoint": True}
     done = run(running, output, pushing, role="read")
 
-    assert done.code == 0, done.err
-    said = done.out
-    assert "was not pushed to painter/waves" in said
+    assert done.code == 3, done.err
+    said = done.err
+    assert "was not pushed to painter/waves" in done.out and f"pack: {output / 'pack'}" in done.out
     assert checkpoint(output, 8).is_dir()
     hand = [line.partition("Push it with: ")[2] for line in said.splitlines() if "Push it with: " in line]
     assert len(hand) == 2, said  # the pack and the checkpoint, one command each
@@ -176,6 +185,23 @@ def test_hub_that_fails_for_a_moment_is_asked_again(running, settings, tmp_path)
     assert running.repo(REPO).read(WEIGHTS) == (output / "pack" / WEIGHTS).read_bytes()
 
 
+def test_a_token_given_as_a_flag_is_used_and_written_nowhere(running, settings, tmp_path):
+    output, token = tmp_path / "run", running.token("painter")
+    pushing = {**settings, "steps": 2, "checkpoint_every": 2, "push_to_hub": REPO, "hub_token": token}
+    done = train(output, pushing)
+    assert done.code == 0, done.err
+    assert running.repo(REPO).read(WEIGHTS) == (output / "pack" / WEIGHTS).read_bytes()
+    holding = [path for path in output.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
+    assert holding == [] and token not in done.out + done.err
+
+
+def test_resume_from_a_branch_that_is_not_there_says_where_it_looked(running, settings, tmp_path):
+    resumed = {**settings, "push_to_hub": REPO, "hub_checkpoint": True, "resume": True}
+    done = run(running, tmp_path / "run", resumed)
+    assert done.code == 2, done.out
+    assert f"nor on the branch {BRANCH} of {REPO} on the Hub" in done.err and "--push-to-hub" in done.err
+
+
 def test_spoiled_checkpoint_is_not_taken(running, settings, tmp_path):
     first = trained(tmp_path / "first", {**settings, "steps": 4})
     push = ["-m", "styletransfer", "push", checkpoint(first, 4), REPO]
@@ -198,7 +224,7 @@ def test_spoiled_checkpoint_is_not_taken(running, settings, tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"push_to_hub": "waves"}, "--push-to-hub 'waves' is no name of a repository: write org/name."),
+        ({"push_to_hub": "waves"}, "--push-to-hub 'waves' is not a valid repository name: write org/name."),
         ({"push_every": 5}, "--push-every needs --push-to-hub org/name."),
         ({"hub_checkpoint": True}, "--hub-checkpoint needs --push-to-hub org/name."),
     ],

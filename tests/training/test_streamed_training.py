@@ -102,9 +102,9 @@ def test_hub_that_stays_away_stops_the_run_with_the_command_that_continues_it(wh
     assert finished.code == 1
     [said] = [line for line in finished.err.splitlines() if line.startswith("error: ")]
     last = checkpoint(output, step_of_last(output))
-    assert "cannot be read any further (" in said and f"{last} is whole" in said
+    assert "keeps failing (" in said and f"{last} is whole" in said
     healed.heal()
-    command = shlex.split(said.partition("go on from it with: ")[2])
+    command = shlex.split(said.partition("continue from it with ")[2])
     assert command[:3] == ["accelerate", "launch", "train_accelerate.py"]
     again = Training(command[3:], output.parent / "logs").wait()
     assert again.code == 0, again.err
@@ -145,7 +145,7 @@ def test_checkpoint_of_one_process_goes_on_with_a_new_pass_on_two(whole, tmp_pat
     output = tmp_path / "run"
     shutil.copytree(checkpoint(whole[0], 4), checkpoint(output, 4))
     said, _ = all_trained(ranks(output, {**TWO, "resume": True}))
-    assert "was written by 1 processes: the streams begin a new pass" in said
+    assert "was written by 1 processes: the streams start again from their beginning" in said
     for rank in (0, 1):
         assert all(stream["turn"] >= 4 for stream in positions(output, 6, rank))
 
@@ -155,7 +155,7 @@ def test_checkpoint_of_other_sources_goes_on_with_a_new_pass(whole, tmp_path):
     shutil.copytree(checkpoint(whole[0], 4), checkpoint(output, 4))
     finished = train(output, {**STREAMED, "photos": [f"{MONET}:test:imageB"], "resume": True})
     assert finished.code == 0, finished.err
-    assert "was written with other photos: the streams begin a new pass" in finished.out
+    assert "was written with other photos: the streams start again from their beginning" in finished.out
 
 
 # ---------------------------------------------------------------- Monet

@@ -150,10 +150,12 @@ def test_tensorboard_draws_the_losses_by_default(output):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = {path.parent for path in output.rglob("events.out.tfevents.*")}
-    drawn = {}
+    drawn, grids = {}, []
     for folder in events:
         curves = EventAccumulator(str(folder)).Reload()
         drawn |= {name: curves.Scalars(name) for name in curves.Tags()["scalars"]}
+        grids += [(grid.step, grid.width, grid.height) for n in curves.Tags()["images"] for grid in curves.Images(n)]
+    assert grids == [(3, 3 * 384, 4 * 384), (6, 3 * 384, 4 * 384)]
     for name in ("style", "content", "discriminator", "adversarial", "learning_rate"):
         points = [(point.step, point.value) for point in drawn[name]]
         assert points == [(line["step"], pytest.approx(line[name])) for line in loss_lines(output)]
@@ -286,7 +288,7 @@ def test_the_pack_carries_the_discriminator_of_the_last_step(output):
 def test_trainer_runs_from_python(settings, tmp_path):
     from accelerate.state import AcceleratorState, GradientState
 
-    from styletransfer.training.config import parse_config
+    from styletransfer.training.flags import parse_config
     from styletransfer.training.trainer import Trainer
 
     try:
@@ -425,14 +427,14 @@ def test_help_lists_the_settings(tmp_path):
     assert all(flag in finished.out for flag in ("--photos", "--style", "--resume", "--initialize-from", "--config"))
 
 
-# ---------------------------------------------------------------- a loss that is no number
+# ---------------------------------------------------------------- NaN
 
 
 def test_loss_without_a_number_stops_with_the_step_the_loss_and_the_last_good_checkpoint(stopped, settings, tmp_path):
     run = copy_of(stopped[0], tmp_path)
     finished = train(run, {**settings, "resume": True, "style_loss_weight": 1e39})  # more than float32 can hold
     assert finished.code == 1
-    sentence(finished, "style", "step 5", checkpoint(run, 4))
+    sentence(finished, "The loss style has been NaN or infinite since step 5", checkpoint(run, 4))
     assert checkpoints(run) == ["step-00000004"] and not (run / "pack").exists()
     assert_same_run(stopped[1], trained(run, {**settings, "resume": True}))
 

@@ -12,7 +12,7 @@ from training_kit import PATIENCE as SECONDS
 from training_kit import ROOT, free_port
 
 from styletransfer.errors import TrainingError
-from styletransfer.training.updates import PATIENCE, Updates
+from styletransfer.training.trainer import PATIENCE, Updates
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_loss_that_is_no_number_moves_neither_side_and_is_said(updates, sides,
     give(updates, sides, number)
     assert not updates.apply(12, "")
     assert all(torch.equal(a, b) for a, b in zip(before, values(sides), strict=True))
-    assert "step 12: the loss grid is no number, this update is left out" in capsys.readouterr().out
+    assert "step 12: the loss grid is NaN or infinite; this update is left out" in capsys.readouterr().out
     give(updates, sides, 1.0)
     assert updates.apply(13, "") and updates.left_out == 0
     assert all(value.isfinite().all() for value in values(sides))
@@ -80,7 +80,7 @@ def test_a_gradient_that_is_no_number_counts_though_its_loss_is_one(updates, sid
     updates.backward({"content": sides[1][0][0](torch.ones(1, 2)).sum()})
     before = values(sides)
     assert not updates.apply(1, "")
-    assert "a gradient is no number" in capsys.readouterr().out
+    assert "a gradient is NaN or infinite" in capsys.readouterr().out
     assert all(torch.equal(a, b) for a, b in zip(before, values(sides), strict=True))
 
 
@@ -88,7 +88,7 @@ ONE_OF_TWO = """
 import torch
 from accelerate import Accelerator
 from torch import nn
-from styletransfer.training.updates import Updates
+from styletransfer.training.trainer import Updates
 
 accelerator = Accelerator(cpu=True)
 torch.manual_seed(0)
@@ -119,4 +119,6 @@ def test_a_bad_loss_in_one_process_leaves_the_update_out_in_all():
     taken = [[line for line in lines if line.startswith(("took", "left", "weights"))] for lines in said]
     assert taken[0] == taken[1]
     assert taken[0][:3] == ["took 1", "left 2", "took 3"] and "nan" not in taken[0][3]
-    assert any("a gradient is no number" in line for line in said[0])  # this process does not know whose fault it is
+    assert any(
+        "a gradient is NaN or infinite" in line for line in said[0]
+    )  # this process does not know whose fault it is

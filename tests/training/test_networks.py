@@ -2,7 +2,7 @@
 
 import torch
 
-from styletransfer.training.patch_head import PatchHead, choose_places, is_mirrored
+from styletransfer.training.networks import PatchHead, choose_places, is_mirrored
 
 
 def features(count=2):
