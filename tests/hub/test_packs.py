@@ -251,7 +251,7 @@ def test_an_unsound_discriminator_is_not_pushed(hub, refusal, name, pack):
 
 def test_a_card_that_the_hub_would_not_take_is_not_pushed(hub, refusal, name, pack):
     (pack / "README.md").write_text("---\nlicense: 5\n---\n# Mine\n")
-    assert f'of README.md for repository {name}: "license" must be a string.' in refusal("push_pack", pack, name)
+    assert f'in README.md for repository {name}: "license" must be a string.' in refusal("push_pack", pack, name)
     assert hub.repo(name).paths() == []
 
 
