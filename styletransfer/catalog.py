@@ -3,20 +3,26 @@
 import logging
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from styletransfer.errors import InputError
+import torch
+from cachetools import LRUCache
+
+from styletransfer.errors import InputError, Sentence
+from styletransfer.hub.errors import is_passing
 from styletransfer.models.generator import Share, blended
-from styletransfer.packs.folder import pack_notes, pack_styles, sample_path
+from styletransfer.packs.folder import load_pack, pack_notes, pack_styles, sample_path
+from styletransfer.painter import OverlaidPainter, Painter, no_style, place_of
 from styletransfer.paths import SHIPPED_PACK
-from styletransfer.pipeline import StyleTransferPipeline, check_mix
+from styletransfer.settings import PaintSettings
 
 PACK_VARIABLE = "STYLETRANSFER_PACK"  # names the folder of another pack to show
 KEPT_PACKS = 32  # in memory at a time, a few megabytes each
-KEPT_BLENDS = 4  # mixes over several packs, each a network of its own
+KEPT_MIXES = 4  # over several packs, each a network of its own
 MAX_NOTE = 300  # characters of what a card says of a painting
 
 _log = logging.getLogger(__name__)
@@ -40,7 +46,7 @@ class PackEntry:
     """A pack that can be loaded."""
 
     id: str  # folder name, or org/name
-    load: Callable[[], StyleTransferPipeline]  # raises InputError
+    load: Callable[..., Painter]  # of device and dtype, where the catalog was moved to some; raises InputError
     styles: tuple[StyleCard, ...]
     is_local: bool = True  # loading it asks nobody for anything
 
@@ -53,13 +59,13 @@ class Catalog:
     """
 
     def __init__(self, kept: int = KEPT_PACKS) -> None:
-        self._kept = kept
         self._lock = threading.Lock()
         self._entries: dict[str, PackEntry] = {}
-        self._loaded: OrderedDict[str, StyleTransferPipeline] = OrderedDict()
-        self._blended: OrderedDict[tuple[tuple[str, float], ...], StyleTransferPipeline] = OrderedDict()
+        self._loaded: LRUCache[str, Painter] = LRUCache(kept)
+        self._mixed: LRUCache[tuple[tuple[str, float], ...], Painter] = LRUCache(KEPT_MIXES)
         self._loading: dict[str, threading.Lock] = {}
-        self._notes: dict[str, str] = {}
+        self._notes: dict[str, Sentence] = {}
+        self._place: dict[str, Any] = {}  # device and dtype, where they are not the fastest there are
         self.version = 0  # grows with every change, for those who look again now and then
         self.is_watching = False  # whether packs may still come
 
@@ -68,7 +74,7 @@ class Catalog:
         with self._lock:
             self._entries[entry.id] = entry
             self._loaded.pop(entry.id, None)
-            self._blended.clear()
+            self._mixed.clear()
             self._notes.pop(entry.id, None)
             self.version += 1
 
@@ -77,7 +83,7 @@ class Catalog:
         with self._lock:
             if self._notes.get(pack) == reason:
                 return
-            self._notes[pack] = reason
+            self._notes[pack] = reason if isinstance(reason, Sentence) else Sentence(reason)
             self.version += 1
         _log.warning("%s: %s", pack, reason)
 
@@ -88,7 +94,7 @@ class Catalog:
                 self.version += 1
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[Sentence, ...]:
         """One sentence for each pack that could not be offered or loaded."""
         with self._lock:
             return tuple(self._notes.values())
@@ -103,7 +109,7 @@ class Catalog:
         """The card of a style; raises InputError where there is none."""
         known = self.styles
         if key not in known:
-            raise InputError(f"There is no style {key!r}: choose from {', '.join(known)}.")
+            raise no_style(key, known)
         return known[key]
 
     def at_hand(self) -> list[str]:
@@ -112,65 +118,85 @@ class Catalog:
             entries = [entry for entry in self._entries.values() if entry.is_local or entry.id in self._loaded]
             return [card.key for entry in entries for card in entry.styles]
 
-    def pipeline(self, mix: Mapping[str, float]) -> tuple[StyleTransferPipeline, dict[str, float]]:
-        """The pipeline for a mix of style keys, and the mix by the names it knows.
+    def pipeline(self, mix: Mapping[str, float]) -> tuple[Painter, dict[str, float]]:
+        """The painter for a mix of style keys, and the mix by the names it knows.
 
-        Styles of several packs mix by the weights of their networks, see `generator.blended`.
+        Styles of several packs mix by the weights of their networks, see `generator.blended`, where these were trained
+        on from one; else their paintings are laid over one another, see `OverlaidPainter`.
+
+        Args:
+            mix: key -> share, as `PaintSettings` has them.
 
         Raises:
-            InputError: an unknown key, a pack that cannot be loaded, or packs whose networks cannot be blended.
+            InputError: shares that are none, an unknown key, or a pack that cannot be loaded.
         """
+        mix = PaintSettings(mix).mix
         cards = [self.card(key) for key in mix]
         if len({card.pack for card in cards}) == 1:
             return self._load(cards[0].pack), {card.name: mix[card.key] for card in cards}
-        check_mix(mix)
         cards = [card for card in cards if mix[card.key]]
-        shares = tuple((card.key, float(mix[card.key])) for card in cards)
+        if len(cards) == 1:
+            return self._load(cards[0].pack), {cards[0].name: mix[cards[0].key]}
+        shares = {card.key: mix[card.key] for card in cards}
         with self._lock:
-            if shares in self._blended:
-                self._blended.move_to_end(shares)
-                return self._blended[shares], dict(shares)
-        pipeline = self._blend(cards, shares)
-        with self._lock:
-            self._blended[shares] = pipeline
-            while len(self._blended) > KEPT_BLENDS:
-                self._blended.popitem(last=False)
-        return pipeline, dict(shares)
+            painter = self._mixed.get(tuple(shares.items()))
+        if painter is None:
+            painter = self._mix(cards, shares)
+            with self._lock:
+                self._mixed[tuple(shares.items())] = painter
+        return painter, shares
 
-    def _blend(self, cards: Sequence[StyleCard], shares: Sequence[tuple[str, float]]) -> StyleTransferPipeline:
-        pipelines = [self._load(card.pack) for card in cards]
+    def move(
+        self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> tuple[torch.device, torch.dtype]:
+        """Load all packs from here on for this device and dtype, where given; returns those that are used."""
+        with self._lock:
+            self._place |= {name: value for name, value in (("device", device), ("dtype", dtype)) if value}
+            self._loaded.clear()
+            self._mixed.clear()
+        return place_of(**self._place)
+
+    def _mix(self, cards: Sequence[StyleCard], shares: Mapping[str, float]) -> Painter:
+        painters = {card.key: self._load(card.pack) for card in cards}
+        parts = [Share(painters[card.key].generator, card.name, card.key, shares[card.key]) for card in cards]
         try:
-            generator = blended(
-                [
-                    Share(one.generator, card.name, card.key, weight)
-                    for one, card, (_, weight) in zip(pipelines, cards, shares, strict=True)
-                ]
-            )
-        except ValueError as error:
-            titles = " and ".join(card.title for card in cards)
-            raise InputError(f"{titles} do not mix: choose styles that were trained on from one network.") from error
-        return StyleTransferPipeline(generator, device=pipelines[0].device, dtype=pipelines[0].dtype)
+            generator = blended(parts)
+        except ValueError:  # trained apart
+            return OverlaidPainter({card.key: (painters[card.key], card.name) for card in cards})
+        first = painters[cards[0].key]
+        return Painter(generator, device=first.device, dtype=first.dtype)
 
-    def _load(self, pack: str) -> StyleTransferPipeline:
+    def _load(self, pack: str) -> Painter:
         with self._lock:
-            entry, loading = self._entries[pack], self._loading.setdefault(pack, threading.Lock())
+            entry, loading = self._entries.get(pack), self._loading.setdefault(pack, threading.Lock())
         with loading:  # visitors of other packs need not wait for this one
             with self._lock:
                 if pack in self._loaded:
-                    self._loaded.move_to_end(pack)
                     return self._loaded[pack]
+                if entry is None or self._entries.get(pack) is not entry:  # withdrawn while we waited
+                    raise InputError(
+                        self._notes.get(pack) or Sentence("The pack {pack} has changed: try again.", pack=pack)
+                    )
             try:
-                pipeline = entry.load()
+                painter = entry.load(**self._place)
             except InputError as error:
-                self.note_failure(pack, str(error))
+                self._withdraw(entry, error)
                 raise
             with self._lock:
-                self._loaded[pack] = pipeline
-                while len(self._loaded) > self._kept:
-                    self._loaded.popitem(last=False)
+                self._loaded[pack] = painter
                 if self._notes.pop(pack, None):
                     self.version += 1
-            return pipeline
+            return painter
+
+    def _withdraw(self, entry: PackEntry, error: InputError) -> None:
+        """Note why a pack failed; unless it may work the next time, its styles are offered no longer."""
+        self.note_failure(entry.id, error.sentence)
+        if is_passing(error.__cause__ or error):
+            return
+        with self._lock:
+            if self._entries.get(entry.id) is entry:
+                del self._entries[entry.id]
+                self.version += 1
 
 
 def folder_entry(folder: Path, taken: Sequence[str] = ()) -> PackEntry:
@@ -191,9 +217,13 @@ def folder_entry(folder: Path, taken: Sequence[str] = ()) -> PackEntry:
             sample=sample_path(folder, name),
             source=f"{folder.parent.name}/{folder.name}",  # visitors need not know where this machine keeps it
         )
-        for name, title in pack_styles(folder).items()
+        for name, title in pack_styles(folder, folder.name).items()
     ]
-    return PackEntry(folder.name, lambda: StyleTransferPipeline.from_pretrained(folder), tuple(cards))
+    return PackEntry(folder.name, partial(_load, folder), tuple(cards))
+
+
+def _load(folder: Path, **place: Any) -> Painter:
+    return Painter(load_pack(folder, folder.name), folder=folder, **place)
 
 
 def shipped_catalog(
@@ -212,10 +242,11 @@ def shipped_catalog(
         try:
             catalog.add(folder_entry(path, list(catalog.styles)))
         except InputError as error:
-            reasons.append(str(error))
-            catalog.note_failure(path.name, str(error))
+            reasons.append(error.sentence)
+            catalog.note_failure(path.name, error.sentence)
     if not catalog.styles:
-        raise InputError(reasons[0] if reasons else f"There is no style pack in {folder}: put one there.")
+        nothing = Sentence("There is no style pack in {folder}: put one there.", folder=folder)
+        raise InputError(reasons[0] if reasons else nothing)
     return catalog
 
 

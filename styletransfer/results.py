@@ -10,8 +10,10 @@ from typing import Any
 from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
+import styletransfer
 from styletransfer.errors import InputError
 from styletransfer.images.files import load_picture, save_picture
+from styletransfer.settings import PaintSettings
 
 KEY = "styletransfer"  # of the text in a PNG; JPEG has the EXIF tag UserComment
 MAX_TEXT = 60_000  # bytes: a JPEG's EXIF block ends at 64 KB
@@ -27,25 +29,53 @@ def result_name(photo: str, styles: Mapping[str, float] | str, suffix: str = ".p
     return f"{Path(photo).stem[:MAX_NAME]}-{style[:MAX_NAME]}{suffix}"
 
 
-def save_result(image: Image.Image, path: str | Path, settings: Mapping[str, Any]) -> None:
-    """Write a painting as PNG, JPEG, WebP or AVIF with its settings inside and an sRGB profile.
+def save_result(
+    image: Image.Image, path: str | Path, settings: PaintSettings, *, photo: str = "", pack: str = ""
+) -> None:
+    """Write a painting with its settings inside and an sRGB profile.
 
     Args:
         image: RGB or RGBA in sRGB.
-        path: where; its suffix says the format. PNG is lossless and keeps transparency.
-        settings: JSON values by name. A "mask" too large for the format is left out, and said to be.
+        path: where; its suffix says the format. PNG is lossless and keeps transparency; BMP holds no settings.
+        settings: it was painted with. A mask too large for the format is left out, and said to be.
+        photo: name of the photo's file.
+        pack: the style's pack, as `from_pretrained` takes it; empty for those that ship.
 
     Raises:
         InputError: as `save_picture`.
     """
     path = Path(path)
-    text = _text(settings, None if path.suffix.lower() == ".png" else MAX_TEXT)
+    text = _text(record_of(settings, photo, pack), None if path.suffix.lower() == ".png" else MAX_TEXT)
     notes = PngInfo()
     notes.add_text(KEY, text)
     exif = Image.Exif()
     exif[ExifTags.Base.Software] = KEY
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = _ASCII + text.encode("ascii")
+    if path.suffix.lower() in (".tif", ".tiff"):  # Pillow writes no block of comments there
+        exif[ExifTags.Base.ImageDescription] = text
+    else:
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = _ASCII + text.encode("ascii")
     save_picture(image, path, pnginfo=notes, exif=exif.tobytes(), icc_profile=_srgb_profile())
+
+
+def record_of(settings: PaintSettings, photo: str = "", pack: str = "") -> dict[str, Any]:
+    """The settings as JSON values by name, with what else it takes to paint the same again."""
+    return {
+        "program": f"styletransfer {styletransfer.__version__}",
+        "photo": photo,
+        "pack": pack,
+        "style": settings.mix,
+        "strength": settings.strength,
+        "brush_size": settings.brush_size,
+        "keep_colors": settings.keep_colors,
+        "mask": None if settings.mask is None else mask_to_text(settings.mask),
+    }
+
+
+def settings_of(record: Mapping[str, Any]) -> PaintSettings:
+    """The settings of a record; raises InputError where they are out of bounds, or its mask was left out or damaged."""
+    names = ("style", "strength", "brush_size", "keep_colors")
+    mask = record.get("mask")
+    return PaintSettings(**{name: record[name] for name in names if name in record}, mask=mask and mask_from_text(mask))
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -56,18 +86,21 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     """
     try:
         with Image.open(path) as image:
-            text = image.info.get(KEY)
-            if text is None:
-                comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
-                text = comment.removeprefix(_ASCII).decode("ascii") if isinstance(comment, bytes) else comment
-        settings = json.loads(text)
+            settings = json.loads(image.info.get(KEY) or _comment(image.getexif()))
     except OSError as error:
-        raise InputError(f"{path} is not a picture that can be read; give a painting's file") from error
+        raise InputError("{name} is not a picture that can be read: give a painting's file.", name=path) from error
     except (ValueError, TypeError, RecursionError):
         settings = None
     if not isinstance(settings, dict):
-        raise InputError(f"{path} has no settings inside: only paintings saved by this program have")
+        raise InputError("{name} has no settings inside: only paintings saved by this program have.", name=path)
     return settings
+
+
+def _comment(exif: Image.Exif) -> str:
+    comment = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+    if comment is None:
+        return exif.get(ExifTags.Base.ImageDescription, "")
+    return comment.removeprefix(_ASCII).decode("ascii") if isinstance(comment, bytes) else comment
 
 
 def mask_to_text(mask: Image.Image) -> str:

@@ -1,7 +1,10 @@
 """Long work in steps: whoever asks for them sees how far it is, and whoever stops asking stops the work."""
 
+import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
+
+from styletransfer.errors import InputError
 
 T = TypeVar("T")
 
@@ -31,3 +34,18 @@ def mapped(steps: Steps[T], made: Callable[[float], Any]) -> Generator[Any, None
         except StopIteration as stopped:
             return stopped.value
         yield made(share)
+
+
+def in_time(steps: Steps[T], seconds: float) -> Steps[T]:
+    """The same steps, given up by an InputError once they have taken so many seconds."""
+    end = time.monotonic() + seconds
+
+    def still(share: float) -> float:
+        if time.monotonic() > end:
+            raise InputError(
+                "Painting took longer than {seconds} seconds, the limit here: make the photo smaller.",
+                seconds=f"{seconds:g}",
+            )
+        return share
+
+    return (yield from mapped(steps, still))

@@ -8,7 +8,8 @@ from PIL import Image
 from small_generators import random_generator
 
 from styletransfer.images.files import load_picture
-from styletransfer.pipeline import StyleTransferPipeline, relative_brush
+from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.settings import PaintSettings
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def test_a_brush_of_1_is_the_network_itself_and_a_near_one_is_near(painter, larg
     assert near < far / 2
 
 
-@pytest.mark.parametrize("brush", [0.25, 0.5, 0.8, 1.5, 2, 4, 64])
+@pytest.mark.parametrize("brush", [0.5, 0.8, 1.5, 2, 4])
 def test_any_brush_gives_a_picture_of_the_photos_size_the_same_each_time(painter, photo, brush):
     painting = painter(photo, "wave", brush_size=brush)
     assert painting.size == photo.size and painting.mode == "RGB"
@@ -47,22 +48,21 @@ def test_a_large_brush_stays_sharp(painter, large):
     assert sharpness(painter(large, "night", brush_size=3)) > 1.5 * sharpness(enlarged)
 
 
-@pytest.mark.parametrize("brush", [0.2, 0, -1, 65, float("nan"), float("inf")])
+@pytest.mark.parametrize("brush", [0.25, 0, -1, 4.1, 64, float("nan"), float("inf"), "2", None, True])
 def test_a_brush_out_of_range_is_refused(painter, photo, brush):
     assert "brush size" in refusal(painter, photo, "wave", brush_size=brush)
 
 
-def test_a_fine_brush_on_a_huge_photo_is_refused_before_it_is_tried(painter, monkeypatch, photo):
-    monkeypatch.setattr("styletransfer.pipeline.MAX_PIXELS", 96 * 80 * 2)
-    assert "larger brush" in refusal(painter, photo, "wave", brush_size=0.5)
-    painter(photo, "wave", brush_size=0.8)
+def test_a_brush_means_the_same_on_a_picture_of_any_size():
+    """Strokes as wide as learned on a picture of 768 pixels; wider on a larger one, where they look the same."""
+    for brush, size, scale in [(1, (600, 400), 1), (1, (768, 768), 1), (1, (1536, 400), 2), (0.5, (400, 3072), 2)]:
+        assert PaintSettings("wave", brush_size=brush).stroke_scale(size) == scale
 
 
-def test_strokes_relative_to_the_picture():
-    assert relative_brush(1, (600, 400), 768) == 1
-    assert relative_brush(1, (1536, 400), 768) == 2
-    assert relative_brush(0.5, (400, 3072), 768) == 2
-    assert relative_brush(3, (100_000, 10), 768) == 64
+def test_a_large_photo_gets_strokes_as_much_wider(painter, photo):
+    large = photo.resize((1152, 960), Image.Resampling.BICUBIC)
+    assert farthest(painter(large, "night"), painter.paint(large, "night", scale=1.5)) == 0
+    assert farthest(painter(large, "night"), painter.paint(large, "night")) > 0
 
 
 def test_kept_colors_are_the_photos_and_light_is_the_paintings(painter, photo):

@@ -12,11 +12,14 @@ from PIL import Image, ImageChops
 from small_generators import random_generator
 
 import styletransfer
-from styletransfer import pipeline
+from styletransfer import painter as painting_room
+from styletransfer.catalog import shipped_catalog
 from styletransfer.images.files import Picture, load_picture, picture_to_tensor, tensor_to_picture
 from styletransfer.models.generator import Generator
 from styletransfer.packs import folder as packs
+from styletransfer.paths import SHIPPED_PACK
 from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.settings import PaintSettings
 
 
 @pytest.fixture
@@ -58,6 +61,39 @@ def test_styles_are_listed_with_titles_in_the_order_of_the_pack(pack: Path) -> N
     assert StyleTransferPipeline(random_generator(STYLES)).sample("wave") is None
 
 
+def test_all_styles_that_ship_are_there_without_an_argument(photo: Image.Image) -> None:
+    shipped = StyleTransferPipeline.from_pretrained(device="cpu", torch_dtype=torch.float32)
+    catalog = shipped_catalog()
+    assert list(shipped.styles) == list(catalog.styles)
+    first, *_, last = shipped.styles
+    card = catalog.card(last)
+    alone = StyleTransferPipeline.from_pretrained(SHIPPED_PACK.parent / card.pack, device="cpu", dtype=torch.float32)
+    assert farthest(shipped(photo, last, brush_size=2), alone(photo, card.name, brush_size=2)) == 0
+    assert shipped.sample(last) == card.sample
+    assert shipped([photo], {first: 1, last: 1})[0].size == photo.size
+    assert "'monet-7'" in refusal(shipped, photo, "monet-7")
+
+
+def test_a_pipeline_moves_as_those_of_diffusers_do(pack: Path, photo: Image.Image) -> None:
+    painter = StyleTransferPipeline.from_pretrained(pack, torch_dtype=torch.float32)
+    assert painter.to("cpu") is painter and painter.device == torch.device("cpu")
+    expected = painter(photo, "wave")
+    brief = painter.to("cpu", torch.bfloat16)
+    assert brief.dtype == torch.bfloat16 and 0 < farthest(brief(photo, "wave"), expected) <= 16
+    shipped = StyleTransferPipeline.from_pretrained().to("cpu", torch.float32)
+    style = next(iter(shipped.styles))
+    before = shipped(photo, style)
+    assert 0 < farthest(shipped.to(torch.bfloat16)(photo, style), before)
+
+
+def test_a_folder_has_no_revision(pack: Path) -> None:
+    for source in (pack, str(pack)):
+        assert "has no revision v1" in refusal(StyleTransferPipeline.from_pretrained, source, revision="v1")
+    twice = refusal(StyleTransferPipeline.from_pretrained, "studio/none@v2", revision="v1")
+    assert twice == "studio/none@v2 names a revision already: leave v1 away."
+    assert "not in the cache" in refusal(StyleTransferPipeline.from_pretrained, "studio/none", local_files_only=True)
+
+
 def test_a_folder_that_is_no_pack_is_refused(tmp_path: Path) -> None:
     assert str(tmp_path) in refusal(StyleTransferPipeline.from_pretrained, tmp_path)
 
@@ -76,7 +112,7 @@ def test_a_mix_of_one_style_is_that_style(painter: StyleTransferPipeline, photo:
     assert farthest(painter(photo, "wave"), alone) > 20
 
 
-@pytest.mark.parametrize("factor", [1.0, 5, 1e-60, 1e300, np.float32(0.1)], ids=str)
+@pytest.mark.parametrize("factor", [1.0, 5, 1e-60, 30, np.float32(0.1)], ids=str)
 def test_weights_of_a_mix_are_scaled_to_sum_to_one(
     factor: float, painter: StyleTransferPipeline, photo: Image.Image
 ) -> None:
@@ -96,12 +132,54 @@ def test_weights_of_a_mix_are_scaled_to_sum_to_one(
         {"wave": float("inf")},
         {"wave": "1"},
         {"wave": None},
+        {"wave": True},
+        {"wave": 1e300},
+        {"wave": 100.5},
+        {7: 1.0},
+        ["wave"],
+        None,
     ],
 )
 def test_weights_that_cannot_be_mixed_are_refused(
     mix: dict, painter: StyleTransferPipeline, photo: Image.Image
 ) -> None:
-    assert str(mix) in refusal(painter, photo, mix)
+    assert refusal(painter, photo, mix).startswith(
+        ("The share of a style must be 0 to 100, not ", "A mix ", "A style ")
+    )
+
+
+# ---------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("turn", "sentence"),
+    [
+        ({"strength": 1.5}, "Strength must be 0 to 1, not 1.5."),
+        ({"strength": "1"}, "Strength must be 0 to 1, not '1'."),
+        ({"strength": True}, "Strength must be 0 to 1, not True."),
+        ({"brush_size": float("nan")}, "The brush size must be 0.5 to 4, not nan."),
+        ({"brush_size": 10**5000}, "The brush size must be 0.5 to 4, not a number of kind int."),
+        ({"keep_colors": 1}, "Keeping the colors is true or false, not 1."),
+        ({"style": {"wave": -0.5}}, "The share of a style must be 0 to 100, not -0.5."),
+        ({"style": 7}, "A style is a name, or names with shares, not 7."),
+    ],
+)
+def test_a_setting_out_of_bounds_is_refused_in_one_place_in_one_sentence(
+    turn: dict, sentence: str, painter: StyleTransferPipeline, photo: Image.Image
+) -> None:
+    turn = {"style": "wave", **turn}
+    assert refusal(PaintSettings, **turn) == refusal(painter, photo, **turn) == sentence
+
+
+def test_settings_may_be_given_as_one(painter: StyleTransferPipeline, photo: Image.Image) -> None:
+    mask = Image.linear_gradient("L")
+    turns = {"strength": 0.5, "brush_size": 2, "keep_colors": True, "mask": mask}
+    settings = PaintSettings("wave", **turns)
+    assert farthest(painter(photo, settings), painter(photo, style="wave", **turns)) == 0
+    assert settings.mix == {"wave": 1.0}
+    with pytest.raises(AttributeError):
+        settings.strength = 1.0
+    assert PaintSettings("wave", mask=mask.convert("RGBA")).mask.mode == "L"
 
 
 # ---------------------------------------------------------------- strength
@@ -129,7 +207,7 @@ def test_strength_is_1_by_default(painter: StyleTransferPipeline, photo: Image.I
 
 @pytest.mark.parametrize("strength", [float("nan"), -0.01, 1.01, float("inf"), -5])
 def test_strength_out_of_range_is_refused(strength: float, painter: StyleTransferPipeline, photo: Image.Image) -> None:
-    assert str(strength) in refusal(painter, photo, "wave", strength=strength)
+    assert f"not {strength}." in refusal(painter, photo, "wave", strength=strength)
 
 
 # ---------------------------------------------------------------- photos
@@ -162,6 +240,20 @@ def test_a_photo_may_come_in_any_form(painter: StyleTransferPipeline, photo: Ima
         assert farthest(painter(source, "wave"), expected) == 0
     gray = painter(photo.convert("L"), "wave")
     assert farthest(gray, painter(photo.convert("L").convert("RGB"), "wave")) == 0
+
+
+def test_several_photos_give_as_many_paintings(painter: StyleTransferPipeline, photo: Image.Image) -> None:
+    turned = photo.rotate(180)
+    expected = [painter(one, "wave", strength=0.5) for one in (photo, turned)]
+    levels = np.stack([np.asarray(photo), np.asarray(turned)])
+    tensor = torch.from_numpy(levels).permute(0, 3, 1, 2)
+    for several in ([photo, turned], (photo, turned), levels, levels / 255, tensor, tensor / 255.0, list(tensor)):
+        paintings = painter(several, "wave", strength=0.5)
+        assert [farthest(*pair) for pair in zip(paintings, expected, strict=True)] == [0, 0]
+    assert len(painter([photo], "wave")) == 1
+    assert farthest(painter(levels[0], "wave", strength=0.5), expected[0]) == 0
+    assert refusal(painter, [], "wave") == "The list of photos is empty: give at least one."
+    assert "PIL image" in refusal(painter, [photo, 7], "wave")
 
 
 def test_a_photo_lying_on_its_side_is_painted_upright(
@@ -214,7 +306,7 @@ def test_painting_changes_neither_the_photo_nor_torchs_random_numbers(
     unpainted = painter(photo, "wave", strength=0)
     unpainted.paste("red", (0, 0, 50, 50))
     assert farthest(photo, kept) == 0
-    monkeypatch.setattr(pipeline, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(painting_room, "WHOLE_PIXELS", 1000)
     painter(photo, "wave")
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -235,7 +327,7 @@ def test_the_same_call_gives_the_same_picture_in_any_thread(painter: StyleTransf
 def test_the_default_arithmetic_paints_nearly_the_same(pack: Path, photo: Image.Image) -> None:
     exact = StyleTransferPipeline.from_pretrained(pack, device="cpu", dtype=torch.float32)
     default = StyleTransferPipeline.from_pretrained(pack, device="cpu")
-    assert default.dtype == pipeline.fastest_dtype(torch.device("cpu"))
+    assert default.dtype == painting_room.fastest_dtype(torch.device("cpu"))
     brief = StyleTransferPipeline.from_pretrained(pack, device="cpu", dtype=torch.bfloat16)
     for style in ("wave", {"night": 1, "alps": 2}):
         expected = exact(photo, style)
@@ -258,8 +350,8 @@ def large(photo: Image.Image) -> Image.Image:
 
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "WHOLE_PIXELS", 100 * 75)
-    monkeypatch.setattr(pipeline, "TILE_SIZE", 64)
+    monkeypatch.setattr(painting_room, "WHOLE_PIXELS", 100 * 75)
+    monkeypatch.setattr(painting_room, "TILE_SIZE", 64)
 
 
 def painted_whole(photo: Image.Image, mix: dict[str, float]) -> Image.Image:
@@ -312,9 +404,9 @@ def test_the_largest_picture_painted_whole_has_its_own_statistics(
     painter: StyleTransferPipeline, large: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = painter(large, "wave")
-    monkeypatch.setattr(pipeline, "WHOLE_PIXELS", 200 * 150)
+    monkeypatch.setattr(painting_room, "WHOLE_PIXELS", 200 * 150)
     assert farthest(painter(large, "wave"), expected) == 0
     monkeypatch.setattr(
-        pipeline, "WHOLE_PIXELS", 200 * 150 - 1
+        painting_room, "WHOLE_PIXELS", 200 * 150 - 1
     )  # one pixel too many: tiles, on a thumbnail nearly as large
     assert farthest(painter(large, "wave"), expected) <= 6

@@ -4,22 +4,53 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from painting_kit import STYLES, farthest
 from PIL import Image, ImageCms
+from small_generators import random_generator
 
 from styletransfer.errors import InputError
 from styletransfer.images.files import load_picture
-from styletransfer.results import mask_from_text, mask_to_text, read_settings, result_name, save_result
+from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.results import (
+    mask_from_text,
+    mask_to_text,
+    read_settings,
+    record_of,
+    result_name,
+    save_result,
+    settings_of,
+)
+from styletransfer.settings import PaintSettings
 
-SETTINGS = {"style": {"monet": 0.6, "great-wave": 0.4}, "strength": 0.85, "title": "Größe 山水", "keep_colors": True}
+MIX = {"monet": 0.6, "great-wave": 0.4}
+SETTINGS = PaintSettings(MIX, strength=0.85, brush_size=2, keep_colors=True)
+WITH = {"photo": "Größe 山水.jpg", "pack": "studio/monet"}
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif"])
 def test_settings_come_back_from_the_file(tmp_path, photo, suffix):
-    save_result(photo, tmp_path / f"painting{suffix}", SETTINGS)
-    assert read_settings(tmp_path / f"painting{suffix}") == SETTINGS
+    save_result(photo, tmp_path / f"painting{suffix}", SETTINGS, **WITH)
+    record = read_settings(tmp_path / f"painting{suffix}")
+    assert settings_of(record) == SETTINGS
+    told = {"style": MIX, "strength": 0.85, "brush_size": 2, "keep_colors": True, "mask": None}
+    assert record.items() >= (WITH | told).items() and record["program"].startswith("styletransfer ")
     with Image.open(tmp_path / f"painting{suffix}") as file:
         profile = ImageCms.getOpenProfile(BytesIO(file.info["icc_profile"]))
         assert "sRGB" in ImageCms.getProfileDescription(profile)
+
+
+def test_settings_of_a_file_paint_the_same_again(tmp_path, photo):
+    painter = StyleTransferPipeline(random_generator(STYLES), device="cpu")
+    mask = Image.linear_gradient("L")
+    painting = painter(photo, {"wave": 3, "night": 1}, strength=0.5, brush_size=1.5, mask=mask)
+    save_result(painting, tmp_path / "painting.png", PaintSettings({"wave": 3, "night": 1}, 0.5, 1.5, False, mask))
+    assert farthest(painter(photo, settings_of(read_settings(tmp_path / "painting.png"))), painting) == 0
+
+
+@pytest.mark.parametrize("change", [{"strength": 7}, {"mask": "left out: too large"}, {"brush_size": "2"}])
+def test_settings_that_are_out_of_bounds_are_refused(change):
+    with pytest.raises(InputError):
+        settings_of(record_of(SETTINGS) | change)
 
 
 def test_a_png_keeps_every_pixel_and_the_transparency(tmp_path, photo):
@@ -47,9 +78,9 @@ def test_names_tell_photo_and_style():
 def test_a_mask_comes_back_exactly_and_one_too_large_for_a_jpeg_is_left_out(tmp_path, photo):
     mask = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300), dtype=np.uint8))
     np.testing.assert_array_equal(np.asarray(mask_from_text(mask_to_text(mask))), np.asarray(mask))
-    settings = {**SETTINGS, "mask": mask_to_text(mask)}
+    settings = PaintSettings(MIX, mask=mask)
     save_result(photo, tmp_path / "painting.png", settings)
-    assert read_settings(tmp_path / "painting.png") == settings
+    assert read_settings(tmp_path / "painting.png") == record_of(settings)
     save_result(photo, tmp_path / "painting.jpg", settings)
     assert read_settings(tmp_path / "painting.jpg")["mask"].startswith("left out")
 

@@ -6,8 +6,9 @@ from painting_kit import STYLES, farthest
 from PIL import Image
 from small_generators import random_generator
 
+from styletransfer.errors import InputError
 from styletransfer.pipeline import StyleTransferPipeline
-from styletransfer.steps import drained, stretched
+from styletransfer.steps import drained, in_time, stretched
 
 SIZE = (1300, 900)  # more than a megapixel: three columns and two rows of tiles
 
@@ -44,13 +45,13 @@ def test_steps_make_the_same_picture_and_their_shares_rise_to_1(painter, photo, 
 
 
 def test_nothing_is_painted_after_one_stops_asking(painter, photo):
-    steps = painter.steps(photo.resize(SIZE, Image.Resampling.BICUBIC), "wave")
+    steps = painter.paint_steps(photo.resize(SIZE, Image.Resampling.BICUBIC), {"wave": 1.0})
     next(steps)
     next(steps)
     before = painter.tiles
     steps.close()
     assert painter.tiles == before == 3  # the thumbnail that is measured, and two tiles
-    drained(painter.steps(photo.resize(SIZE), "wave"))
+    drained(painter.paint_steps(photo.resize(SIZE), {"wave": 1.0}))
     assert painter.tiles == before + 7
 
 
@@ -61,3 +62,20 @@ def test_steps_of_a_part_are_a_part_of_the_steps():
 
     assert shares_and_result(stretched(three(), 0.2, 0.6)) == ([0.2, pytest.approx(0.4), pytest.approx(0.6)], "made")
     assert drained(three()) == "made"
+
+
+def test_steps_that_take_too_long_are_given_up(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("styletransfer.steps.time.monotonic", lambda: now[0])
+
+    def slow():
+        for share in (0.2, 0.5, 0.9):
+            now[0] += 10
+            yield share
+        return "made"
+
+    assert shares_and_result(in_time(slow(), 40)) == ([0.2, 0.5, 0.9], "made")
+    steps = in_time(slow(), 15)
+    assert next(steps) == 0.2
+    with pytest.raises(InputError, match="longer than 15 seconds"):
+        next(steps)

@@ -1,10 +1,10 @@
-"""The command line: a photo or a folder of photos in, paintings out; `evaluate` measures a pack."""
+"""The command line: photos or folders of photos in, paintings out; `evaluate` measures a pack."""
 
 import argparse
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,8 +16,8 @@ from styletransfer.errors import InputError
 
 # What needs torch is imported where it is used: --help and mistyped arguments are answered at once.
 if TYPE_CHECKING:
-    from styletransfer.catalog import Catalog
     from styletransfer.pipeline import StyleTransferPipeline
+    from styletransfer.settings import PaintSettings
 
 PROGRAM = "python -m styletransfer"
 SUCCESS, SOME_FAILED, FAILED, INTERRUPTED = 0, 1, 2, 130
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit code: 0 all painted, 1 some photos of a folder failed, 2 nothing was painted, 130 interrupted.
+        The exit code: 0 all painted, 1 some of several photos failed, 2 nothing was painted, 130 interrupted.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return hub_commands.run(_Parser(prog=PROGRAM), arguments)
         if arguments and arguments[0] in evaluate_command.COMMANDS:  # for a photo of that name write ./evaluate
             return evaluate_command.run(arguments, _Parser)
-        return _run(_parser().parse_args(arguments))
+        return _run(_parser().parse_intermixed_args(arguments))
     except InputError as error:
         if "--debug" in arguments:
             traceback.print_exc()
@@ -51,28 +51,30 @@ class _Parser(argparse.ArgumentParser):
     """Reports a wrong argument as all other bad input is: in one sentence, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see --help)")
+        raise InputError("{message} (see --help).", message=message[:1].upper() + message[1:].rstrip("."))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
-        description="Paint a photo, or every photo of a folder.",
+        description="Paint a photo, several photos, or every photo of a folder.",
         epilog=f"Packs: {PROGRAM} {'|'.join((*evaluate_command.COMMANDS, *hub_commands.COMMANDS))} --help",
     )
-    parser.add_argument("photo", type=Path, nargs="?", help="a picture file or a folder of them")
+    parser.add_argument(
+        "photo", type=Path, nargs="*", help="a picture file or a folder of them; name as many as you like"
+    )
     parser.add_argument(
         "--style",
         type=_style,
         metavar="NAME",
-        help="a style of the pack, or a mix of them: starry-night=0.6,great-wave=0.4",
+        help="a style that --list names, or a mix of them: starry-night=0.6,great-wave=0.4",
     )
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         metavar="PATH",
-        help="the painting's file, its name ending in .png, .jpg or .webp; for a folder of photos the folder to fill",
+        help="the painting's file, its name ending in .png, .jpg or .webp; for several photos the folder to fill",
     )
     parser.add_argument(
         "--strength", type=float, default=1.0, metavar="S", help="0 is the photo, 1 the painting (default: %(default)s)"
@@ -82,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=1.0,
         metavar="B",
-        help="2: strokes twice as wide (default: %(default)s)",
+        help="width of the strokes relative to the picture, 0.5 to 4; 2: twice as wide (default: %(default)s)",
     )
     parser.add_argument("--keep-colors", action="store_true", help="keep the photo's colors, paint its light")
     parser.add_argument("--mask", type=Path, metavar="PATH", help="a picture, white where to paint")
@@ -101,52 +103,35 @@ def _style(text: str) -> str | Mix:
         return text
     parts = [part.split("=") for part in text.split(",")]
     try:
-        mix = {name.strip(): float(weight) for name, weight in parts}
+        mix = {name.strip(): float(share) for name, share in parts}
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no mix: write name=weight,name=weight") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a mix, write name=share,name=share") from None
     if len(mix) < len(parts):
-        raise argparse.ArgumentTypeError(f"{text!r} names a style twice: give each one weight")
+        raise argparse.ArgumentTypeError(f"{text!r} names a style twice, give each one share")
     return mix
 
 
 def _run(options: argparse.Namespace) -> int:
     if options.list:
-        return _list_styles(_titles(options.pack))
-    missing = [
-        name
-        for name, value in (("PHOTO", options.photo), ("--style", options.style), ("--output", options.output))
-        if value is None
-    ]
+        return _list_styles(_pipeline(options).styles)
+    needed = (("PHOTO", options.photo), ("--style", options.style), ("--output", options.output))
+    missing = [name for name, value in needed if not value]
     if missing:
-        raise InputError(f"{' and '.join(missing)} missing: give a photo, --style NAME and --output PATH (see --help)")
-    if not options.photo.exists():
-        raise InputError(f"there is no file or folder {options.photo}; check the name")
-    return _paint_folder(options) if options.photo.is_dir() else _paint_photo(options)
+        raise InputError(
+            "{missing} missing: give a photo, --style NAME and --output PATH (see --help).",
+            missing=" and ".join(missing),
+        )
+    for photo in options.photo:
+        if not photo.exists():
+            raise InputError("There is no file or folder {photo}: check the name.", photo=photo)
+    is_single = len(options.photo) == 1 and not options.photo[0].is_dir()
+    return _paint_one(options) if is_single else _paint_several(options)
 
 
-def _painter(options: argparse.Namespace) -> tuple["StyleTransferPipeline", str | Mix]:
-    """The pipeline of the pack that is named, or of whichever packs that ship have the style; and the style in it."""
-    if options.pack:
-        from styletransfer.pipeline import StyleTransferPipeline
-
-        return StyleTransferPipeline.from_pretrained(options.pack), options.style
-    style = options.style
-    return _shipped().pipeline({style: 1.0} if isinstance(style, str) else style)
-
-
-def _shipped() -> "Catalog":
-    from styletransfer.catalog import shipped_catalog
-
-    return shipped_catalog()
-
-
-def _titles(pack: str | None) -> dict[str, str]:
-    """Name -> title of every style of the pack, or of all packs that ship."""
-    if pack is None:
-        return {key: card.title for key, card in _shipped().styles.items()}
+def _pipeline(options: argparse.Namespace) -> "StyleTransferPipeline":
     from styletransfer.pipeline import StyleTransferPipeline
 
-    return StyleTransferPipeline.from_pretrained(pack).styles
+    return StyleTransferPipeline.from_pretrained(options.pack)
 
 
 def _list_styles(titles: Mapping[str, str]) -> int:
@@ -157,31 +142,31 @@ def _list_styles(titles: Mapping[str, str]) -> int:
     return SUCCESS
 
 
-def _paint_photo(options: argparse.Namespace) -> int:
-    output = options.output
+def _paint_one(options: argparse.Namespace) -> int:
+    (photo,), output = options.photo, options.output
     if output.is_dir():
-        output = output / _painting_name(options.photo.stem, options.style)
-    if output.exists() and output.samefile(options.photo):
-        raise InputError(f"{output} is the photo itself; give the painting another name")
-    pipeline, style = _painter(options)
-    _check(pipeline, style, options)
-    _paint(pipeline, style, options.photo, output, options)
+        output = output / _painting_name(photo.stem, options.style)
+    if output.exists() and output.samefile(photo):
+        raise InputError("{name} is the photo itself: give the painting another name.", name=output)
+    pipeline, settings = _checked(options)
+    _paint(pipeline, settings, photo, output, options.pack)
     return SUCCESS
 
 
-def _paint_folder(options: argparse.Namespace) -> int:
+def _paint_several(options: argparse.Namespace) -> int:
     paintings = _plan(options.photo, options.output, options.style)
-    pipeline, style = _painter(options)
-    _check(pipeline, style, options)
+    pipeline, settings = _checked(options)
     try:
         options.output.mkdir(exist_ok=True)
     except OSError as error:
-        raise InputError(f"the folder {options.output} cannot be made: {error.strerror}; name another") from error
+        raise InputError(
+            "The folder {name} cannot be made ({reason}): name another.", name=options.output, reason=error.strerror
+        ) from error
 
     failed = 0
     for photo, painting in tqdm(paintings.items(), unit="photo", disable=None):  # None: no bar unless on a terminal
         try:
-            _paint(pipeline, style, photo, painting, options)
+            _paint(pipeline, settings, photo, painting, options.pack)
         except InputError as error:
             failed += 1
             _say(f"error: {error}")
@@ -190,54 +175,77 @@ def _paint_folder(options: argparse.Namespace) -> int:
     return FAILED if not painted else SOME_FAILED if failed else SUCCESS
 
 
-def _plan(folder: Path, output: Path, style: str | Mix) -> dict[Path, Path]:
-    """Photo -> painting for every picture of the folder, without touching the disk."""
-    from styletransfer.images.files import PICTURE_SUFFIXES
-
-    if output.exists() and output.samefile(folder):
-        raise InputError(f"{output} is the folder of the photos; give the paintings another one")
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{output} is a file: a folder of photos needs a folder of paintings")
-    if not output.parent.is_dir():
-        raise InputError(f"there is no folder {output.parent} for {output.name}; make it first")
-    photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
-    if not photos:
-        raise InputError(f"there is no picture in {folder}; give a folder with photos")
+def _plan(named: Sequence[Path], output: Path, style: str | Mix) -> dict[Path, Path]:
+    """Photo -> painting for every picture that is named or lies in a named folder, without touching the disk."""
+    photos = list(dict.fromkeys(photo for path in named for photo in _pictures(path)))
+    _check_output(output, filter(Path.is_dir, named))
     uses = Counter(path.stem.lower() for path in photos)
     # a.jpg and a.png become two paintings: where a stem is shared, the whole name stands in the painting's.
     stems = (path.name if uses[path.stem.lower()] > 1 else path.stem for path in photos)
-    return {photo: output / _painting_name(stem, style) for photo, stem in zip(photos, stems, strict=True)}
+    paintings = {photo: output / _painting_name(stem, style) for photo, stem in zip(photos, stems, strict=True)}
+    if len(set(paintings.values())) < len(paintings):
+        raise InputError("Photos of several folders have the same name: paint one folder after the other.")
+    return paintings
+
+
+def _pictures(path: Path) -> list[Path]:
+    from styletransfer.images.files import PICTURE_SUFFIXES
+
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
+    if not found:
+        raise InputError("There is no picture in {folder}: give a folder with photos.", folder=path)
+    return found
+
+
+def _check_output(output: Path, folders: Iterable[Path]) -> None:
+    """Raises InputError where several paintings cannot go into `output`; `folders` hold the photos."""
+    from styletransfer.images.files import PICTURE_SUFFIXES
+
+    if output.exists() and any(output.samefile(folder) for folder in folders):
+        raise InputError("{name} is the folder of the photos: give the paintings another one.", name=output)
+    if output.exists() and not output.is_dir():
+        raise InputError("{name} is a file: several photos need a folder for their paintings.", name=output)
+    if not output.exists() and output.suffix.lower() in PICTURE_SUFFIXES:
+        raise InputError("{name} names a picture: several photos need a folder for their paintings.", name=output)
+    if not output.parent.is_dir():
+        raise InputError(
+            "There is no folder {folder} for {name}: make it first.", folder=output.parent, name=output.name
+        )
 
 
 def _painting_name(stem: str, style: str | Mix) -> str:
     return f"{stem}-{style if isinstance(style, str) else '+'.join(style)}.png"
 
 
-def _turns(options: argparse.Namespace) -> dict[str, object]:
-    names = ("strength", "brush_size", "keep_colors", "mask")
-    return {name: getattr(options, name) for name in names}
-
-
-def _check(pipeline: "StyleTransferPipeline", style: str | Mix, options: argparse.Namespace) -> None:
-    """Paint the least there is: a wrong style or strength is said once, before any photo is opened."""
+def _checked(options: argparse.Namespace) -> tuple["StyleTransferPipeline", "PaintSettings"]:
+    """The pipeline and the settings, which paint the least there is: a fault is said before any photo is opened."""
     from PIL import Image
 
-    pipeline(Image.new("RGB", (16, 16)), style, **_turns(options))
+    from styletransfer.settings import PaintSettings
+
+    names = ("style", "strength", "brush_size", "keep_colors", "mask")
+    settings = PaintSettings(**{name: getattr(options, name) for name in names})
+    pipeline = _pipeline(options)
+    pipeline(Image.new("RGB", (16, 16)), settings)
+    return pipeline, settings
 
 
 def _paint(
-    pipeline: "StyleTransferPipeline", style: str | Mix, photo: Path, painting: Path, options: argparse.Namespace
+    pipeline: "StyleTransferPipeline", settings: "PaintSettings", photo: Path, painting: Path, pack: str | None
 ) -> None:
-    from styletransfer.images.files import load_picture, save_picture
+    from styletransfer.images.files import load_picture
+    from styletransfer.results import save_result
 
     picture = load_picture(photo)
     for note in picture.notes:
         _say(f"note: {photo}: {note}")
     try:
-        result = pipeline(picture, style, **_turns(options))
+        result = pipeline(picture, settings)
     except InputError as error:
-        raise InputError(f"{photo}: {error}") from error
-    save_picture(result, painting)
+        raise InputError("{photo}: {reason}", photo=photo, reason=error) from error
+    save_result(result, painting, settings, photo=photo.name, pack=pack or "")
 
 
 def _say(line: str) -> None:

@@ -29,7 +29,16 @@ from styletransfer.hub.repos import (
     parse_repo,
 )
 from styletransfer.packs.card import card_for_repo, pack_title, render_card
-from styletransfer.packs.contents import CARD, CONFIG, DISCOVERY_TAG, DISCRIMINATOR, SAMPLES, is_style_table, max_bytes
+from styletransfer.packs.contents import (
+    CARD,
+    CONFIG,
+    DISCOVERY_TAG,
+    DISCRIMINATOR,
+    PROGRESS,
+    SAMPLES,
+    is_style_table,
+    max_bytes,
+)
 
 PAGE = 100  # newest packs that one list is read for
 
@@ -47,6 +56,8 @@ class PackInfo:
     styles: dict[str, str]  # name -> title
     thumbnail: str | None  # address of the first style's sample, on the Hub
     last_modified: datetime | None
+    private: bool = False
+    is_finished: bool = True  # whether its training is over, as its card tells
 
 
 def push_pack(
@@ -268,12 +279,22 @@ def _read_info(info: ModelInfo) -> PackInfo | None:
     sample = f"{SAMPLES}/{next(iter(styles))}.webp"
     has_sample = any(file.rfilename == sample for file in info.siblings or [])
     thumbnail = hf_hub_url(info.id, sample, revision=info.sha) if has_sample else None
-    return PackInfo(info.id, info.sha, pack_title(styles), styles, thumbnail, info.last_modified)
+    seen = {"private": bool(info.private), "is_finished": _is_finished(info)}
+    return PackInfo(info.id, info.sha, pack_title(styles), styles, thumbnail, info.last_modified, **seen)
+
+
+def _block(info: ModelInfo) -> dict[str, Any]:
+    """Our part of the card's YAML; a stranger may have written anything into it."""
+    block = info.card_data.to_dict().get("styletransfer") if info.card_data else None
+    return block if isinstance(block, dict) else {}
+
+
+def _is_finished(info: ModelInfo) -> bool:
+    """False for a pack that was pushed while its training went on: its card tells how far it is."""
+    return not _block(info).get(PROGRESS)
 
 
 def _styles_on_card(info: ModelInfo) -> dict[str, str]:
-    card = info.card_data.to_dict() if info.card_data else {}
-    block = card.get("styletransfer")
-    listed = block.get("styles") if isinstance(block, dict) else None
+    listed = _block(info).get("styles")
     pairs = [[s.get("name"), s.get("title")] for s in listed if isinstance(s, dict)] if isinstance(listed, list) else []
     return dict(pairs) if is_style_table(pairs) else {}

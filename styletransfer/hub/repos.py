@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from huggingface_hub import (
     CommitInfo,
@@ -74,33 +75,60 @@ def check_repo_id(text: str, what: str = "repository", flag: str = "") -> None:
         raise InputError(f"{flag and flag + ' '}{text!r} is not a valid {what} name: write org/name.")
 
 
-def resolve_pack(source: str | Path, *, token: str | None = None) -> Path:
+def resolve_pack(source: str | Path, *, revision: str | None = None, **fetching: Any) -> Path:
     """The folder of a pack: itself, or where the Hub's `org/name[@revision]` lies once fetched.
 
     A folder that exists wins over a name on the Hub; a `Path` is never looked up there.
 
+    Args:
+        source: a folder, or a name on the Hub.
+        revision: branch, tag or commit of a name that has none in it.
+        fetching: as for `fetch_pack`.
+
     Raises:
-        InputError: as `fetch_pack`.
+        InputError: a revision of a folder, two revisions, or as `fetch_pack`.
     """
     repo = None if isinstance(source, Path) or os.path.exists(source) else parse_repo(source)
-    return Path(source) if repo is None else fetch_pack(repo, token=token)
+    if repo is None:
+        if revision is not None:
+            raise InputError("{pack} is a folder, and has no revision {revision}.", pack=source, revision=revision)
+        return Path(source)
+    if revision is not None:
+        if "@" in str(source):
+            raise InputError("{pack} names a revision already: leave {revision} away.", pack=source, revision=revision)
+        repo = named_pack(f"{repo.id}@{revision}")
+    return fetch_pack(repo, **fetching)
 
 
-def fetch_pack(repo: Repo, *, token: str | None = None) -> Path:
+def fetch_pack(
+    repo: Repo,
+    *,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+) -> Path:
     """Download a pack from the Hub; returns its folder in the cache, with the files of a pack and no others.
 
     Without a network, or while the Hub fails, the copy that was downloaded last is used. A pack that names a commit and
     is in the cache is used without a request.
 
+    Args:
+        repo: of the pack.
+        token: of a user who may read it; the one logged in when None.
+        cache_dir: the cache; the Hub client's own when None.
+        local_files_only: ask the Hub nothing.
+
     Raises:
         InputError: the pack does not exist, may not be read, cannot be reached, or would not be safe to download.
     """
     with told_plainly(f"pack {repo}", cached=True):
-        cached = _cached(repo)
-        if cached and (repo.is_pinned or constants.HF_HUB_OFFLINE):
+        cached = _cached(repo, cache_dir)
+        if cached and (repo.is_pinned or local_files_only or constants.HF_HUB_OFFLINE):
             return cached
+        if local_files_only:
+            raise InputError("Pack {pack} is not in the cache: fetch it once without local_files_only.", pack=repo)
         try:
-            return _fetch(repo, token)
+            return _fetch(repo, token, cache_dir)
         except Exception as error:
             if not (cached and is_passing(error)):
                 raise
@@ -108,11 +136,19 @@ def fetch_pack(repo: Repo, *, token: str | None = None) -> Path:
             return cached
 
 
-def look_at_pack(repo: Repo, *, token: str | None = None) -> tuple[str, list[str]]:
-    """The commit that a pack of the Hub is at, and its files' names, without fetching any; raises as `fetch_pack`."""
+class Seen(NamedTuple):
+    """What the Hub says of a pack before any of it is fetched."""
+
+    commit: str
+    files: list[str]
+    is_private: bool
+
+
+def look_at_pack(repo: Repo, *, token: str | None = None) -> Seen:
+    """What a pack of the Hub is at, without fetching anything; raises as `fetch_pack`."""
     with told_plainly(f"pack {repo}"):
-        commit, files = _listing(HfApi(token=token), repo)
-    return commit, sorted(files)
+        info = _info(HfApi(token=token), repo)
+        return Seen(info.sha, sorted(_wanted(repo, info)), bool(info.private))
 
 
 def make_repo(api: HfApi, repo_id: str, *, private: bool = False, branch: str = DEFAULT_REVISION) -> None:
@@ -152,20 +188,20 @@ def commit_files(
     )
 
 
-def _cached(repo: Repo) -> Path | None:
+def _cached(repo: Repo, cache_dir: str | Path | None) -> Path | None:
     # The config is fetched last, so a snapshot that has it has everything.
-    config = try_to_load_from_cache(repo.id, CONFIG, revision=repo.revision)
+    config = try_to_load_from_cache(repo.id, CONFIG, cache_dir=cache_dir, revision=repo.revision)
     folder = Path(config).parent if isinstance(config, str) else None
     return folder if folder and (folder / WEIGHTS).is_file() else None
 
 
-def _fetch(repo: Repo, token: str | None) -> Path:
+def _fetch(repo: Repo, token: str | bool | None, cache_dir: str | Path | None) -> Path:
     api = HfApi(token=token)
     commit, files = _listing(api, repo)
 
     def fetch(name: str) -> Path:
         for _ in range(2):  # a damaged copy in the cache is deleted and downloaded again
-            path = Path(api.hf_hub_download(repo.id, name, revision=commit))
+            path = Path(api.hf_hub_download(repo.id, name, revision=commit, cache_dir=cache_dir))
             if is_as_uploaded(path, files[name]):
                 return path
             path.resolve().unlink(missing_ok=True)
@@ -181,11 +217,16 @@ def _fetch(repo: Repo, token: str | None) -> Path:
 
 
 def _listing(api: HfApi, repo: Repo) -> tuple[str, Mapping[str, RepoSibling]]:
-    """The newest commit of the revision, and the pack's files in it."""
+    """The commit that the repository is at, and the pack's files in it."""
+    info = _info(api, repo)
+    return info.sha, _wanted(repo, info)
+
+
+def _info(api: HfApi, repo: Repo) -> ModelInfo:
     info = api.model_info(repo.id, revision=repo.revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     if not _COMMIT.fullmatch(info.sha or ""):
         raise ValueError("no commit")
-    return info.sha, _wanted(repo, info)
+    return info
 
 
 def _wanted(repo: Repo, info: ModelInfo) -> Mapping[str, RepoSibling]:

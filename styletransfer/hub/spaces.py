@@ -1,12 +1,13 @@
 """Deploys the page as a Gradio Space: this source, the packs in it, and packs of the Hub pinned to their commits."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from huggingface_hub import CommitInfo, HfApi, RepoCard, constants
 
 from styletransfer.errors import InputError
 from styletransfer.hub.errors import patiently, told_plainly
-from styletransfer.hub.repos import check_repo_id, commit_files, look_at_pack, named_pack
+from styletransfer.hub.repos import Repo, Seen, check_repo_id, commit_files, fetch_pack, look_at_pack, named_pack
 from styletransfer.packs.contents import CARD, max_bytes
 from styletransfer.paths import ROOT
 
@@ -16,6 +17,8 @@ FOLDERS = ("styletransfer", "styles", "examples", "assets")
 THUMBNAIL = "assets/preview.jpg"  # what the Hub shows where a link to the Space is shared
 PACKS_VARIABLE = "STYLETRANSFER_PACKS"  # what the page reads: org/a@commit,org/b@commit
 KEPT = ".gitattributes"  # written by the Hub
+
+_log = logging.getLogger(__name__)
 
 TEXT = """
 # {title}
@@ -29,8 +32,9 @@ def deploy_space(repo_id: str, *, packs: Sequence[str] = (), private: bool = Fal
 
     Args:
         repo_id: `org/name` of the Space; it is created if it is missing.
-        packs: on the Hub, `org/name[@revision]`, that the page offers besides those in this repository. Each is pinned
-            to its present commit and downloaded when the Space is built. Private ones cannot be downloaded then.
+        packs: on the Hub, `org/name[@revision]`, that the page offers besides those in this repository. Each is loaded
+            here first, pinned to its present commit, and downloaded when the Space is built. For a private one in a
+            public Space a warning is logged: the Space cannot fetch it without a token, and with one shows it to all.
         private: create the Space as a private one.
         token: of a user who may write there; the one logged in when None.
 
@@ -43,10 +47,12 @@ def deploy_space(repo_id: str, *, packs: Sequence[str] = (), private: bool = Fal
     """
     check_repo_id(repo_id, "Space")
     pins = {repo: look_at_pack(repo, token=token) for repo in map(named_pack, packs)}
+    for repo, seen in pins.items():
+        _check(repo, seen, repo_id, private, token)
     api = HfApi(token=token)
     thumbnail = f"{api.endpoint}/spaces/{repo_id}/resolve/main/{THUMBNAIL}"
     files = _contents({repo.id: pin for repo, pin in pins.items()}, thumbnail)
-    offered = ",".join(f"{repo.id}@{commit}" for repo, (commit, _) in pins.items())
+    offered = ",".join(f"{repo.id}@{seen.commit}" for repo, seen in pins.items())
     with told_plainly(f"Space {repo_id}"):
         patiently(
             lambda: api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
@@ -55,7 +61,20 @@ def deploy_space(repo_id: str, *, packs: Sequence[str] = (), private: bool = Fal
     return f"{api.endpoint}/spaces/{repo_id}"
 
 
-def _contents(pins: Mapping[str, tuple[str, list[str]]], thumbnail: str) -> dict[str, bytes]:
+def _check(repo: Repo, seen: Seen, space: str, private: bool, token: str | None) -> None:
+    """Warn of a private pack in a public Space; raises InputError for a pack that cannot be used."""
+    from styletransfer.packs.folder import load_pack  # it brings torch
+
+    if seen.is_private and not private:
+        _log.warning(
+            "Pack %s is private and Space %s is not: without a token it is missing there, with one everybody sees it.",
+            repo,
+            space,
+        )
+    load_pack(fetch_pack(Repo(repo.id, seen.commit), token=token), repo)
+
+
+def _contents(pins: Mapping[str, Seen], thumbnail: str) -> dict[str, bytes]:
     """File name in the Space -> its content."""
     missing = [name for name in (APP, CARD, *FOLDERS) if not (ROOT / name).exists()]
     if missing:
@@ -76,13 +95,13 @@ def _is_source(name: str) -> bool:
     return parts[0] != "styles" or max_bytes("/".join(parts[2:])) is not None
 
 
-def _front_page(pins: Mapping[str, tuple[str, list[str]]], thumbnail: str) -> str:
+def _front_page(pins: Mapping[str, Seen], thumbnail: str) -> str:
     """README.md of the Space: the metadata of ours, and the packs to be downloaded when the Space is built."""
     data = RepoCard((ROOT / CARD).read_text(encoding="utf-8"), ignore_metadata_errors=True).data
     data.thumbnail = thumbnail
     if pins:
         # The Hub's form: a repository, its files, a commit. No name of a pack's file has a comma or a space.
-        data.preload_from_hub = [f"{repo} {','.join(names)} {commit}" for repo, (commit, names) in pins.items()]
+        data.preload_from_hub = [f"{repo} {','.join(seen.files)} {seen.commit}" for repo, seen in pins.items()]
     return f"---\n{data.to_yaml()}\n---\n{TEXT.format(title=data.get('title'))}"
 
 

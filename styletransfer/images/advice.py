@@ -7,6 +7,8 @@ and more, darkened to a fifth, and saved as JPEG of quality 5 to 75. Each stands
 import numpy as np
 from PIL import Image, ImageFilter
 
+from styletransfer.errors import Sentence
+
 LEAST_SHORT_SIDE = 64  # pixels; a stroke is about 8 wide
 MAX_LEFT_AFTER_BLUR = 0.8  # share of the steepest steps; sound 0.27 to 0.69, blurred by 2 pixels 0.88 to 1
 LEAST_HIGHLIGHT = 60  # gray levels; 95th percentile: sound 108 to 255, at a fifth of the light 21 to 51
@@ -16,15 +18,18 @@ SIDE = 1024  # pixels: finer blur than a pixel of this size nobody sees on a scr
 TILE = 768  # pixels of the middle of a photo in which blocks are looked for
 
 
-def advise(rgb: Image.Image) -> tuple[str, ...]:
-    """One sentence, without its full stop, for each fault of an "RGB" photo that will show in its painting."""
+def advise(rgb: Image.Image) -> tuple[Sentence, ...]:
+    """One sentence for each fault of an "RGB" photo that will show in its painting."""
     checks = (
-        (is_tiny, "it is very small, so strokes are wider than its details: a larger copy, or a finer brush, helps"),
-        (is_dark, "it is very dark, and painting keeps it so: brighten it first"),
-        (is_blurred, "it is blurred, so there are few edges for strokes to follow: a sharper copy helps"),
-        (is_blocky, "it was compressed so much that its blocks may be painted, too: the original file helps"),
+        (
+            is_tiny,
+            "The photo is very small, so strokes are wider than its details: a larger copy, or a finer brush, helps.",
+        ),
+        (is_dark, "The photo is very dark, and painting keeps it so: brighten it first."),
+        (is_blurred, "The photo is blurred, so there are few edges for strokes to follow: a sharper copy helps."),
+        (is_blocky, "The photo was compressed so much that its blocks may be painted, too: the original file helps."),
     )
-    return tuple(sentence for fault, sentence in checks if fault(rgb))
+    return tuple(Sentence(text) for fault, text in checks if fault(rgb))
 
 
 def is_tiny(rgb: Image.Image) -> bool:

@@ -5,6 +5,8 @@ import io
 import numpy as np
 from PIL import Image, ImageCms
 
+from styletransfer.errors import Sentence
+
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """The colors without transparency, in any mode, and the transparency ("L") or None."""
@@ -22,7 +24,7 @@ def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return image, None
 
 
-def to_8_bit(image: Image.Image, notes: list[str]) -> Image.Image:
+def to_8_bit(image: Image.Image, notes: list[Sentence]) -> Image.Image:
     """Every mode as one of "L", "RGB", "CMYK", "LAB"; what had to be guessed is added to `notes`."""
     if image.mode in ("L", "RGB", "CMYK", "LAB"):
         return image
@@ -37,23 +39,25 @@ def to_8_bit(image: Image.Image, notes: list[str]) -> Image.Image:
         ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
         highest = float(values.max())
         white = next((white for white in ranges if highest <= white), highest)
-        notes.append(f"its 32-bit values are read as 0 (black) to {white:g} (white)")
+        notes.append(
+            Sentence("The picture's 32-bit values are read as 0 (black) to {white} (white).", white=f"{white:g}")
+        )
     return Image.fromarray((values * (255 / white)).round().clip(0, 255).astype(np.uint8))
 
 
-def to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Image.Image:
+def to_srgb(image: Image.Image, profile: bytes | None, notes: list[Sentence]) -> Image.Image:
     """An "L", "RGB", "CMYK" or "LAB" image as a new "RGB" image in sRGB, by its ICC profile if that can be used."""
     rgb = None
     if profile:
         try:
             rgb = _apply_profile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
         except (ImageCms.PyCMSError, OSError, ValueError):
-            notes.append("its color profile is damaged or does not fit it and was ignored")
+            notes.append(Sentence("The picture's color profile is damaged or does not fit it, and was ignored."))
     if rgb is None and image.mode == "LAB":
         rgb = _apply_profile(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
     if rgb is None:
         if image.mode == "CMYK":
-            notes.append("it is CMYK without a usable color profile: its colors are approximate")
+            notes.append(Sentence("The picture is CMYK without a usable color profile: its colors are approximate."))
         rgb = image.convert("RGB")
     rgb.info.clear()  # what the file said about its old pixels would be written with the new ones
     return rgb

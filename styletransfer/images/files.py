@@ -7,6 +7,7 @@ in sRGB, or a tensor.
 import errno
 import io
 import os
+import re
 import secrets
 import stat
 import threading
@@ -22,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from styletransfer.errors import InputError
+from styletransfer.errors import InputError, Sentence
 from styletransfer.images.colors import fill_hidden, split_alpha, to_8_bit, to_srgb
 
 MAX_PIXELS = 200_000_000  # checked in the header, before a decoder takes any memory
@@ -62,7 +63,10 @@ _TRANSPOSE_OF_ORIENTATION = {
     8: Image.Transpose.ROTATE_90,
 }
 
-Source = str | Path | bytes | BinaryIO | Image.Image
+Source = str | Path | bytes | BinaryIO | Image.Image | np.ndarray | Tensor
+
+THE_PICTURE = "The picture"  # how one is called that has no name
+_ADDRESS = re.compile(r"\s*(https?|ftp|data|file|s3|hf):", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Picture:
 
     rgb: Image.Image  # mode "RGB"; under transparent pixels the color of their visible neighbors
     alpha: Image.Image | None = None  # mode "L", same size; None: the file has no transparency
-    notes: tuple[str, ...] = ()  # what was left out or guessed, for the user to read
+    notes: tuple[Sentence, ...] = ()  # what was left out or guessed, for the user to read
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,26 +94,22 @@ class Picture:
 
 
 def load_picture(source: Source) -> Picture:
-    """Reads a picture from a file, a file's bytes, an open file or a PIL image.
+    """Reads a picture from a file, a file's bytes, an open file, a PIL image, an array or a tensor.
 
     Turned upright by its EXIF orientation and converted to sRGB by its ICC profile; of an animation the first frame.
     The alpha is kept bit for bit. The color under fully transparent pixels, which files leave undefined, is grown from
     the visible ones, so that a network with a wide view is not disturbed by what nobody sees.
 
-    Raises:
-        InputError: missing, a folder, unreadable, not a picture, damaged, no pixels or more than `MAX_PIXELS`.
-    """
-    name = str(source) if isinstance(source, str | os.PathLike) else "the picture"
-    if isinstance(source, Image.Image):
-        image, notes = _decode(source, name)
-    elif isinstance(source, bytes | bytearray | memoryview):
-        image, notes = _read(io.BytesIO(source), name)
-    elif isinstance(source, str | os.PathLike):
-        with _open_file(Path(source)) as file:
-            image, notes = _read(file, name)
-    else:
-        image, notes = _read(source, name)
+    Args:
+        source: a path; bytes; an open file; a PIL image; a NumPy array (H, W) or (H, W, C); or a tensor (C, H, W) or
+            (1, C, H, W). C is 1 (gray), 3 (RGB) or 4 (RGBA), in sRGB, uint8 from 0 to 255 or floating point from 0
+            to 1.
 
+    Raises:
+        InputError: missing, a folder, an address, unreadable, not a picture, damaged, no pixels, more than
+            `MAX_PIXELS`, an array or tensor of other shape, kind or range, or a source of another type.
+    """
+    image, notes = _opened(source)
     profile = image.info.get("icc_profile")
     colors, alpha = split_alpha(_upright(image, notes))
     rgb = to_srgb(to_8_bit(colors, notes), profile, notes)
@@ -119,13 +119,78 @@ def load_picture(source: Source) -> Picture:
     return Picture(rgb, alpha, tuple(notes))
 
 
+def _opened(source: Any) -> tuple[Image.Image, list[Sentence]]:
+    """The source as a decoded image of whatever mode, and what is to be said about it."""
+    if isinstance(source, np.ndarray | Tensor):
+        source = image_of_values(source)
+    if isinstance(source, Image.Image):
+        return _decode(source, THE_PICTURE)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _read(io.BytesIO(source), THE_PICTURE)
+    if isinstance(source, str) and _ADDRESS.match(source) and not os.path.exists(source):
+        raise InputError(
+            "{address} is an address, and nothing is fetched from the network here: save the picture, give its file.",
+            address=source.strip()[:200],
+        )
+    if isinstance(source, str | os.PathLike):
+        with _open_file(Path(source)) as file:
+            return _read(file, str(source))
+    if callable(getattr(source, "read", None)) and callable(getattr(source, "seek", None)):
+        return _read(source, THE_PICTURE)
+    raise InputError(
+        "A picture is a path, bytes, an open file, a PIL image, a NumPy array (H, W, 3) or a tensor (3, H, W), not a "
+        "{kind}.",
+        kind=type(source).__name__,
+    )
+
+
+def image_of_values(values: np.ndarray | Tensor) -> Image.Image:
+    """An array (H, W) or (H, W, C), or a tensor (C, H, W) or (1, C, H, W), as an "L", "RGB" or "RGBA" image.
+
+    Floating point values, from 0 to 1, are rounded to 8 bit. Raises InputError for another shape, kind or range.
+    """
+    is_tensor = isinstance(values, Tensor)
+    shape = tuple(values.shape)
+    if is_tensor:
+        values = values.detach()
+        values = (values.float() if values.is_floating_point() else values).cpu().numpy()
+        values = values[0] if values.ndim == 4 and shape[0] == 1 else values
+        values = np.moveaxis(values, 0, -1) if values.ndim == 3 else np.empty(())
+    if values.ndim == 2:
+        values = values[..., None]
+    if values.ndim != 3 or values.shape[-1] not in (1, 3, 4):
+        raise InputError(
+            "The shape of {what} must be {form} with 1, 3 or 4 channels, not {shape}.",
+            what="a tensor" if is_tensor else "an array",
+            form="(C, H, W)" if is_tensor else "(H, W, C)",
+            shape=shape,
+        )
+    levels = np.ascontiguousarray(_as_levels(values))
+    return Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
+
+
+def _as_levels(values: np.ndarray) -> np.ndarray:
+    """uint8 from 0 to 255, of uint8 or of floating point values from 0 to 1."""
+    if values.dtype == np.uint8:
+        return values
+    if not np.issubdtype(values.dtype, np.floating):
+        raise InputError("The values of a picture must be uint8 or floating point, not {kind}.", kind=values.dtype.name)
+    if values.size and not (values.min() >= 0 and values.max() <= 1):  # NaN is in no range
+        raise InputError(
+            "Floating point values of a picture must be 0 to 1, not {least} to {most}: scale them first.",
+            least=f"{values.min():g}",
+            most=f"{values.max():g}",
+        )
+    return (values * 255).round().astype(np.uint8)
+
+
 def declared_size(file: BinaryIO) -> tuple[int, int]:
     """Width and height that an open picture file declares, before anything is decoded; the file is at its start again.
 
     Raises:
         InputError: not a picture, or more than `MAX_PIXELS`.
     """
-    name = "the picture"
+    name = THE_PICTURE
     with _pillow_limit, _decoder_errors(name):
         size = Image.open(file, formats=("HEIF",) if _is_heif(file, name) else _FORMATS).size
     file.seek(0)
@@ -138,14 +203,16 @@ def _open_file(path: Path) -> BinaryIO:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise InputError(f"{path} is a folder; give a picture file")
+            raise InputError("{name} is a folder: give a picture file.", name=path)
         if not stat.S_ISREG(mode):  # a pipe or a device may block, or never end
-            raise InputError(f"{path} is not a regular file; give a picture file")
+            raise InputError("{name} is not a regular file: give a picture file.", name=path)
         return path.open("rb")
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"there is no file {path}; check the name") from None
+        raise InputError("There is no file {name}: check the name.", name=path) from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; give a file that you may read") from error
+        raise InputError(
+            "{name} cannot be read ({reason}): give a file that you may read.", name=path, reason=error.strerror
+        ) from error
 
 
 @contextmanager
@@ -157,15 +224,18 @@ def _decoder_errors(name: str) -> Iterator[None]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(name) from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{name} is not a picture that can be read; give {_READABLE}") from error
+        raise InputError(
+            "{name} is not a picture that can be read: give {kinds}.", name=name, kinds=_READABLE
+        ) from error
     except MemoryError as error:
-        raise InputError(f"{name} does not fit into the memory of this machine; make it smaller") from error
+        raise InputError("{name} does not fit into the memory of this machine: make it smaller.", name=name) from error
     except Exception as error:  # on damaged bytes a decoder may raise anything
-        raise InputError(f"{name} is damaged or cut short; give a whole picture file") from error
+        raise InputError("{name} is damaged or cut short: give a whole picture file.", name=name) from error
 
 
 def _too_large(name: str) -> InputError:
-    return InputError(f"{name} has more than {MAX_PIXELS // 1_000_000} million pixels; make it smaller")
+    limit = MAX_PIXELS // 1_000_000
+    return InputError("{name} has more than {limit} million pixels: make it smaller.", name=name, limit=limit)
 
 
 class _PillowLimit:
@@ -192,7 +262,7 @@ class _PillowLimit:
 _pillow_limit = _PillowLimit()
 
 
-def _read(file: BinaryIO, name: str) -> tuple[Image.Image, list[str]]:
+def _read(file: BinaryIO, name: str) -> tuple[Image.Image, list[Sentence]]:
     with _pillow_limit:
         with _decoder_errors(name):
             image = Image.open(file, formats=("HEIF",) if _is_heif(file, name) else _FORMATS)
@@ -209,33 +279,35 @@ def _is_heif(file: BinaryIO, name: str) -> bool:
         import pillow_heif
     except ImportError:
         raise InputError(
-            f"{name} is a HEIC file, which cannot be read here; save it as JPEG, or `pip install pillow-heif`"
+            "{name} is a HEIC file, which cannot be read here: save it as JPEG, or `pip install pillow-heif`.",
+            name=name,
         ) from None
     pillow_heif.register_heif_opener(thumbnails=False)
     return True
 
 
-def _decode(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:
+def _decode(image: Image.Image, name: str) -> tuple[Image.Image, list[Sentence]]:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise _too_large(name)
     if width * height == 0:
-        raise InputError(f"{name} has no pixels; give a picture of at least 1x1")
+        raise InputError("{name} has no pixels: give a picture of at least 1x1.", name=name)
     notes = []
     with _decoder_errors(name):
         # Phones write MPO: a JPEG with a depth or brightness map behind it, which is no second frame.
         if getattr(image, "is_animated", False) and image.format != "MPO":
-            notes.append(f"it has several frames: only frame {image.tell() + 1} is used")
+            frame = image.tell() + 1
+            notes.append(Sentence("The picture has several frames: only frame {frame} is used.", frame=frame))
         image.load()
     return image, notes
 
 
-def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
+def _upright(image: Image.Image, notes: list[Sentence]) -> Image.Image:
     # Not ImageOps.exif_transpose: it also writes the EXIF block anew and fails on tags that it cannot write.
     try:
         method = _TRANSPOSE_OF_ORIENTATION.get(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # the EXIF block of a good picture may hold any bytes
-        notes.append("its EXIF data is damaged and was ignored: it may lie on its side")
+        notes.append(Sentence("The picture's EXIF data is damaged and was ignored: it may lie on its side."))
         return image
     return image if method is None else image.transpose(method)
 
@@ -270,11 +342,6 @@ def fit_long_side(image: Image.Image, size: int) -> Image.Image:
     return _scale(image, size / max(image.size))
 
 
-def fit_short_side(image: Image.Image, size: int) -> Image.Image:
-    """The image scaled, up or down, until its shorter side has `size` pixels; itself if it has."""
-    return _scale(image, size / min(image.size))
-
-
 def _scale(image: Image.Image, factor: float) -> Image.Image:
     width, height = (max(1, round(side * factor)) for side in image.size)
     if (width, height) == image.size:
@@ -297,22 +364,26 @@ def save_picture(
     """Writes the image in the format that the name ends with; a file of that name is replaced whole or not at all.
 
     Formats without transparency (JPEG, BMP) get a white ground. `pnginfo` is text to embed, which only PNG keeps;
-    `exif` is kept by JPEG, WebP and AVIF, `icc_profile` by all but BMP.
+    `exif` is kept by JPEG, WebP, AVIF and TIFF, `icc_profile` by all but BMP.
 
     Raises:
         InputError: unknown suffix, missing folder, no permission, disk full, too many pixels for the format.
     """
     path = Path(path)
     if path.suffix.lower() not in _SAVED_AS:
-        raise InputError(f"{path} does not say which format to save; end the name with one of {', '.join(_SAVED_AS)}")
+        raise InputError(
+            "{name} does not say which format to save: end the name with one of {kinds}.",
+            name=path,
+            kinds=", ".join(_SAVED_AS),
+        )
     if not os.path.isdir(path.parent):
-        raise InputError(f"there is no folder {path.parent} for {path.name}; make it first")
+        raise InputError("There is no folder {folder} for {name}: make it first.", folder=path.parent, name=path.name)
     if os.path.isdir(path):
-        raise InputError(f"{path} is a folder; give another name for the picture")
+        raise InputError("{name} is a folder: give another name for the picture.", name=path)
     file_format, options = _SAVED_AS[path.suffix.lower()]
     extras = {"icc_profile": icc_profile}
     extras |= {"pnginfo": pnginfo} if file_format == "PNG" else {}
-    extras |= {"exif": exif} if file_format in ("JPEG", "WEBP", "AVIF") else {}
+    extras |= {"exif": exif} if file_format in ("JPEG", "WEBP", "AVIF", "TIFF") else {}
     options = options | {name: value for name, value in extras.items() if value is not None}
     _write_whole(path, _encode(image, path, file_format, options))
 
@@ -324,7 +395,12 @@ def _encode(image: Image.Image, path: Path, file_format: str, options: dict[str,
     try:
         image.save(encoded, file_format, **options)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {file_format} cannot hold this picture ({error}); save it as .png") from error
+        raise InputError(
+            "{name} cannot be saved, {format} does not hold such a picture ({reason}): save it as .png.",
+            name=path,
+            format=file_format,
+            reason=error,
+        ) from error
     return encoded.getvalue()
 
 
@@ -338,9 +414,15 @@ def _write_whole(path: Path, content: bytes) -> None:
         os.replace(part, path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(f"{path} cannot be saved, the disk is full; make room or use another folder") from error
+            raise InputError(
+                "{name} cannot be saved, the disk is full: make room or use another folder.", name=path
+            ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise InputError(f"{path} cannot be saved, you may not write there; use another folder") from error
-        raise InputError(f"{path} cannot be saved: {error.strerror}; use another name or folder") from error
+            raise InputError(
+                "{name} cannot be saved, you may not write there: use another folder.", name=path
+            ) from error
+        raise InputError(
+            "{name} cannot be saved ({reason}): use another name or folder.", name=path, reason=error.strerror
+        ) from error
     finally:
         part.unlink(missing_ok=True)

@@ -186,9 +186,15 @@ def _front_matter(
         model_name=pack_title(styles),
         eval_results=results or None,
         widget=[{"text": captions[name], "output": {"url": f"{SAMPLES}/{name}.webp"}} for name in shown] or None,
-        **{BLOCK: {"styles": [{"name": name, "title": title} for name, title in styles.items()]}},
+        **{BLOCK: _block(styles, run)},
     )
     return f"---\n{data.to_yaml()}\n---"
+
+
+def _block(styles: Mapping[str, str], run: Mapping[str, Any]) -> dict[str, Any]:
+    """What a search reads: the styles, and how far the training is where it has not ended."""
+    block: dict[str, Any] = {"styles": [{"name": name, "title": title} for name, title in styles.items()]}
+    return block | ({PROGRESS: run[PROGRESS]} if isinstance(run.get(PROGRESS), str) else {})
 
 
 def _results(styles: Mapping[str, str], evaluation: Mapping[str, Any]) -> list[EvalResult]:

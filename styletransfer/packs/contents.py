@@ -28,8 +28,13 @@ MAX_SAMPLE_BYTES = 2 << 20
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")  # never opened, since reading a pickle can run code
 
 
-def read_json(folder: Path, name: str) -> dict[str, Any]:
+def read_json(folder: Path, name: str, called: object = None) -> dict[str, Any]:
     """The JSON object in a file of a pack; an empty one where the file is missing.
+
+    Args:
+        folder: the pack.
+        name: the file.
+        called: what people call the pack, where that is not its folder.
 
     Raises:
         InputError: the file is too large, cannot be read, or holds something other than a JSON object.
@@ -38,13 +43,21 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     if not path.is_file():
         return {}
     if path.stat().st_size > limit:
-        raise InputError(f"The {name} of {folder} is larger than {limit >> 10} KB, which no pack needs.")
+        raise InputError(
+            "The {file} of {pack} is larger than {most} KB, which no pack needs.",
+            file=name,
+            pack=called or folder,
+            most=limit >> 10,
+        )
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"The {name} of {folder} cannot be read: {first_line(error)}.") from error
+        reason = first_line(error).replace(str(path), name)
+        raise InputError(
+            "The {file} of {pack} cannot be read: {reason}.", file=name, pack=called or folder, reason=reason
+        ) from error
     if not isinstance(value, dict):
-        raise InputError(f"The {name} of {folder} must hold a JSON object.")
+        raise InputError("The {file} of {pack} must hold a JSON object.", file=name, pack=called or folder)
     return value
 
 

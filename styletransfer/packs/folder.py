@@ -33,17 +33,24 @@ from styletransfer.packs.contents import (
 )
 from styletransfer.packs.provenance import versions
 
+MAX_WEIGHT = 10_000  # the styles that ship stay below 2; far above it all that is painted is black or white
 
-def load_pack(folder: str | Path) -> Generator:
+
+def load_pack(folder: str | Path, name: object = None) -> Generator:
     """The generator of a pack, in float32, for use.
+
+    Args:
+        folder: the pack.
+        name: what people call it, for the sentences of errors, where that is not its folder: a pack of the Hub lies
+            somewhere in a cache, and a visitor of the page is told no paths.
 
     Raises:
         InputError: the folder or its config is missing, the config describes something else or has a number out of
             bounds, there are only pickled weights, or the weights do not fit the config.
     """
-    folder = _existing(folder)
-    generator = Generator(**_read_config(folder))
-    _load_weights(folder, generator)
+    folder, name = _existing(folder, name), name or folder
+    generator = Generator(**_read_config(folder, name))
+    _load_weights(folder, generator, name)
     return generator.eval().requires_grad_(False)
 
 
@@ -59,26 +66,30 @@ def load_discriminator(folder: str | Path) -> Discriminator | None:
     place = folder / DISCRIMINATOR
     if not place.is_dir():
         return None
-    styles, config = len(pack_styles(folder)), _read_config_file(place)
+    styles, config = len(pack_styles(folder)), _read_config_file(place, place)
     if config.get("_class_name") != Discriminator.__name__ or config.get("styles") != styles:
-        raise InputError(f"{place} is not a discriminator for {styles} styles: it belongs to another pack.")
+        raise InputError(
+            "{pack} is not a discriminator for {styles} styles: it belongs to another pack.",
+            pack=place,
+            styles=styles,
+        )
     _check_bounds(place, config, DISCRIMINATOR_BOUNDS)
     undecided = config.get("undecided")
     if not (type(config.get("spectral_norm")) is bool and type(undecided) in (int, float) and math.isfinite(undecided)):
-        raise InputError(f"The {CONFIG} of {place} must have a boolean spectral_norm and a finite number undecided.")
+        raise InputError(
+            "The {file} of {pack} must have a boolean spectral_norm and a finite number undecided.",
+            file=CONFIG,
+            pack=place,
+        )
     names = (*DISCRIMINATOR_BOUNDS, "styles", "spectral_norm", "undecided")
     discriminator = Discriminator(**{name: config[name] for name in names})
-    _load_weights(place, discriminator)
+    _load_weights(place, discriminator, place)
     return discriminator.eval().requires_grad_(False)
 
 
-def pack_styles(folder: str | Path) -> dict[str, str]:
-    """Name -> title of the styles of a pack, in its order, without reading its weights.
-
-    Raises:
-        InputError: as `load_pack`.
-    """
-    return dict(_read_config(_existing(folder))["styles"])
+def pack_styles(folder: str | Path, name: object = None) -> dict[str, str]:
+    """Name -> title of a pack's styles in its order, read without its weights; arguments and errors as `load_pack`."""
+    return dict(_read_config(_existing(folder, name), name or folder)["styles"])
 
 
 def pack_notes(folder: str | Path) -> dict[str, str]:
@@ -135,7 +146,9 @@ def save_pack(
                 _save_discriminator(partial, discriminator)
             write_card(partial)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"The pack {folder} cannot be written: {why_unwritten(error)}.") from error
+        raise InputError(
+            "The pack {pack} cannot be written: {reason}.", pack=folder, reason=why_unwritten(error)
+        ) from error
 
 
 def _save_discriminator(pack: Path, discriminator: Discriminator) -> None:
@@ -146,59 +159,99 @@ def _save_discriminator(pack: Path, discriminator: Discriminator) -> None:
         shutil.copymode(pack / RECIPE, path)
 
 
-def _existing(folder: str | Path) -> Path:
+def _existing(folder: str | Path, name: object = None) -> Path:
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"There is no style pack at {folder}: give a pack's folder, or its org/name on the Hub.")
+        raise InputError(
+            "There is no style pack at {pack}: give a pack's folder, or its org/name on the Hub.", pack=name or folder
+        )
     return folder
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    config = _read_config_file(folder)
+def _read_config(folder: Path, name: object) -> dict[str, Any]:
+    config = _read_config_file(folder, name)
     if config.get("_class_name") != Generator.__name__:
-        raise InputError(f"{folder} is not a style pack: its {CONFIG} does not describe a {Generator.__name__}.")
-    _check_bounds(folder, config, BOUNDS)
+        raise InputError(
+            "{pack} is not a style pack: its {file} does not describe a {kind}.",
+            pack=name,
+            file=CONFIG,
+            kind=Generator.__name__,
+        )
+    _check_bounds(name, config, BOUNDS)
     styles = config.get("styles")
     if not is_style_table(styles):
-        raise InputError(f"The pack {folder} must list 1 to {MAX_STYLES} styles as name and title, both texts.")
-    grain = config.get("grain", 0.0)  # older packs lack it
+        raise InputError(
+            "The pack {pack} must list 1 to {most} styles as name and title, both texts.", pack=name, most=MAX_STYLES
+        )
+    grain = config.get("grain", 0.0)  # packs from before there was one have none
     if type(grain) not in (int, float) or not 0 <= grain <= 1:
-        raise InputError(f"The pack {folder} has grain = {grain!r}: it must be 0 to 1.")
-    return {"styles": styles, **{name: config[name] for name in BOUNDS}, "grain": float(grain)}
+        raise _out_of_bounds(name, "grain", grain, 0, 1)
+    return {"styles": styles, **{each: config[each] for each in BOUNDS}, "grain": float(grain)}
 
 
-def _read_config_file(folder: Path) -> dict[str, Any]:
+def _read_config_file(folder: Path, name: object) -> dict[str, Any]:
     if not (folder / CONFIG).is_file():
-        raise InputError(f"{folder} is not a style pack: it has no {CONFIG}.")
-    return read_json(folder, CONFIG)
+        raise InputError("{pack} is not a style pack: it has no {file}.", pack=name, file=CONFIG)
+    return read_json(folder, CONFIG, name)
 
 
-def _check_bounds(folder: Path, config: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]]) -> None:
+def _check_bounds(pack: object, config: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]]) -> None:
     for name, (least, most) in bounds.items():
         if type(config.get(name)) is not int or not least <= config[name] <= most:
-            raise InputError(f"The pack {folder} has {name} = {config.get(name)!r}: it must be {least} to {most}.")
+            raise _out_of_bounds(pack, name, config.get(name), least, most)
 
 
-def _load_weights(folder: Path, network: Generator | Discriminator) -> None:
+def _out_of_bounds(pack: object, name: str, value: object, least: int, most: int) -> InputError:
+    return InputError(
+        "The pack {pack} has {name} = {value}: it must be {least} to {most}.",
+        pack=pack,
+        name=name,
+        value=repr(value)[:80],
+        least=least,
+        most=most,
+    )
+
+
+def _load_weights(folder: Path, network: Generator | Discriminator, name: object) -> None:
     path = folder / WEIGHTS
     if not path.is_file():
-        pickles = [file.name for file in folder.iterdir() if file.suffix in PICKLES]
-        if pickles:
-            raise InputError(
-                f"The pack {folder} holds {pickles[0]}, a pickle, which could run code: only {WEIGHTS} is read."
-            )
-        raise InputError(f"The pack {folder} has no weights: {WEIGHTS} is missing.")
+        raise _no_weights(folder, name)
     if path.stat().st_size > MAX_BYTES[WEIGHTS]:
-        raise InputError(f"The weights of {folder} are larger than {MAX_BYTES[WEIGHTS] >> 20} MB, which no pack needs.")
-    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    stored = read_weights(path, "The weights")
-    odd = [name for name in sorted(expected.keys() | stored.keys()) if name not in stored or name not in expected]
-    odd = odd or [name for name, tensor in stored.items() if tensor.shape != expected[name]]
-    odd = odd or [name for name, tensor in stored.items() if not tensor.is_floating_point()]
+        raise InputError(
+            "The weights of {pack} are larger than {most} MB, which no pack needs.",
+            pack=name,
+            most=MAX_BYTES[WEIGHTS] >> 20,
+        )
+    expected = {key: tensor.shape for key, tensor in network.state_dict().items()}
+    stored = read_weights(path, "The weights of", name)
+    odd = [key for key in sorted(expected.keys() | stored.keys()) if key not in stored or key not in expected]
+    odd = odd or [key for key, tensor in stored.items() if tensor.shape != expected[key]]
+    odd = odd or [key for key, tensor in stored.items() if not tensor.is_floating_point()]
     if odd:
         raise InputError(
-            f"The weights of {folder} do not fit its {CONFIG}, first at {odd[0]}: the two belong to different packs."
+            "The weights of {pack} do not fit its {file}, first at {place}: the two belong to different packs.",
+            pack=name,
+            file=CONFIG,
+            place=odd[0],
         )
     if not all(tensor.isfinite().all() for tensor in stored.values()):
-        raise InputError(f"The weights of {folder} contain NaN or infinity: train the pack again.")
+        raise InputError("The weights of {pack} contain NaN or infinity: train the pack again.", pack=name)
+    if any(tensor.abs().max() > MAX_WEIGHT for tensor in stored.values() if tensor.numel()):
+        raise InputError(
+            "The weights of {pack} contain numbers above {most}, which paint no picture: train the pack again.",
+            pack=name,
+            most=MAX_WEIGHT,
+        )
     network.load_state_dict(stored)
+
+
+def _no_weights(folder: Path, name: object) -> InputError:
+    pickles = [file.name for file in folder.iterdir() if file.suffix in PICKLES]
+    if not pickles:
+        return InputError("The pack {pack} has no weights: {file} is missing.", pack=name, file=WEIGHTS)
+    return InputError(
+        "The pack {pack} holds {found}, a pickle, which could run code: only {file} is read.",
+        pack=name,
+        found=pickles[0],
+        file=WEIGHTS,
+    )

@@ -1,20 +1,24 @@
-"""What programs ask the page for: its events with named and described parameters, and answers as data, not as HTML."""
+"""What programs ask the page for: its events with named and described parameters, and answers as data, not as HTML.
+
+And the calls that a visitor may copy, which make the same painting from a program.
+"""
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+import json
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 
 from styletransfer.errors import InputError
-from styletransfer.page.events import SETTING_NAMES, File, turn_of
-from styletransfer.page.language import say
+from styletransfer.page.language import say, told
 from styletransfer.page.progress import shown_steps
-from styletransfer.page.requests import save_preview, uploaded
-from styletransfer.page.says import told
+from styletransfer.page.requests import SETTING_NAMES, Asked, File, save_preview, uploaded
 from styletransfer.page.studio import Studio
+from styletransfer.settings import BRUSH_SIZES, SHARES, PaintSettings
 
 # Read by people on the page of the API, and by language models that call the endpoints as tools.
 PARAMETERS = {
@@ -22,12 +26,13 @@ PARAMETERS = {
     "photos": "the photos' files",
     "style": "key of a style, as /styles lists it",
     "strength": "from 0, the photo, to 1, the painting",
-    "brush_size": "width of the strokes, 0.7 to 4; 1 as the style learned them",
+    "brush_size": f"width of the strokes relative to the picture, {BRUSH_SIZES[0]:g} to {BRUSH_SIZES[1]:g}; 1 as the "
+    "style learned them",
     "keep_colors": "paint with the photo's colors",
     "second": "key of a style to mix in, or nothing",
-    "second_share": "from 0 to 1, its weight where the first style has 1",
+    "second_share": f"from 0 to {SHARES[1]:g}, its share where the first style has 1",
     "third": "key of one more style to mix in, or nothing",
-    "third_share": "from 0 to 1, its weight where the first style has 1",
+    "third_share": f"from 0 to {SHARES[1]:g}, its share where the first style has 1",
     "mask": "a picture, white where to paint, stretched over the photo; elsewhere the photo stays as it is",
     "file_format": "PNG, or JPEG of high quality",
 }
@@ -47,8 +52,8 @@ class Answers:
         null where that cannot be said), "grid" left by the network (gray levels, photos have 0.1).
         """
         try:
-            file, turn = uploaded(photo), turn_of(*settings)
-            explained = self.studio.explain(file, turn)
+            file = uploaded(photo)
+            explained = self.studio.explain(file, Asked(*settings).settings())
         except InputError as error:
             raise told(error) from error
         departs, doubted = (
@@ -74,7 +79,7 @@ def connect_answers(
 
     Args:
         studio: of the page.
-        photo, settings: the components whose kinds the parameters have, in the order of `turn_of`.
+        photo, settings: the components whose kinds the parameters have, in the order of `Asked`.
         painter: the queue that both wait in.
     """
     answers = Answers(studio)
@@ -108,3 +113,55 @@ def named(event: Callable[..., Any], *names: str) -> Callable[..., Any]:
     words = (f"    {name}: {PARAMETERS[name]}" for name in names)
     function.__doc__ = "\n".join([inspect.getdoc(event) or "", "", "Args:", *words])
     return function
+
+
+# ---------------------------------------------------------------- calls to copy
+
+
+def python_call(address: str, settings: Mapping[str, object]) -> str:
+    """With gradio_client, against this page."""
+    lines = [f"    {name}={value!r}," for name, value in settings.items()]
+    return "\n".join(
+        [
+            "from gradio_client import Client, handle_file",
+            "",
+            f"client = Client({address!r})",
+            "painting, about = client.predict(",
+            '    photo=handle_file("photo.jpg"),',
+            *lines,
+            '    api_name="/paint",',
+            ")",
+        ]
+    )
+
+
+def curl_call(address: str, settings: Mapping[str, object]) -> str:
+    """Three requests: the photo up, the settings, the answer."""
+    address = address.rstrip("/")
+    values = json.dumps(list(settings.values()))[1:-1]
+    data = '{"data": [{"path": "\'"$photo"\'", "meta": {"_type": "gradio.FileData"}}, ' + values.replace("'", "'\\''")
+    return "\n".join(
+        [
+            f"photo=$(curl -s {address}/gradio_api/upload -F files=@photo.jpg | cut -d'\"' -f2)",
+            f"event=$(curl -s {address}/gradio_api/call/paint -H 'Content-Type: application/json' \\",
+            f"  -d '{data}]}}' | cut -d'\"' -f4)",
+            f"curl -sN {address}/gradio_api/call/paint/$event",
+        ]
+    )
+
+
+def shell_call(settings: PaintSettings, pack: str) -> str:
+    """With the command line of this project.
+
+    Args:
+        settings: their styles by the names that the pack has.
+        pack: a folder or a name on the Hub; empty for those that the command knows by itself.
+    """
+    mix = settings.mix
+    style = next(iter(mix)) if len(mix) == 1 else ",".join(f"{name}={share:g}" for name, share in mix.items())
+    parts = ["python", "-m", "styletransfer", "photo.jpg", "--style", style]
+    parts += ["--pack", pack] if pack else []
+    parts += ["--strength", f"{settings.strength:g}"] if settings.strength != 1 else []
+    parts += ["--brush-size", f"{settings.brush_size:g}"] if settings.brush_size != 1 else []
+    parts += ["--keep-colors"] if settings.keep_colors else []
+    return shlex.join([*parts, "-o", "painting.png"])

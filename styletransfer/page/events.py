@@ -1,34 +1,48 @@
 """What happens on the page, as named functions: settings in as the browser sent them, pictures and sentences out."""
 
-import math
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from cachetools import LRUCache
 from PIL import Image
 
 from styletransfer.catalog import Catalog, StyleCard
 from styletransfer.errors import InputError
-from styletransfer.page.calls import curl_call, python_call, shell_call
-from styletransfer.page.language import finished, say, told_in_language
-from styletransfer.page.look import card_pictures
+from styletransfer.page.api import curl_call, python_call, shell_call
+from styletransfer.page.language import (
+    about,
+    in_language,
+    print_hint,
+    reading_text,
+    report,
+    say,
+    sentence,
+    told,
+    visitors_title,
+)
+from styletransfer.page.look import QuietPreviews, card_pictures
 from styletransfer.page.progress import passing, shown_steps, unchanged
-from styletransfer.page.requests import archive_of, drawn_mask, new_folder, save_preview, uploaded
-from styletransfer.page.says import about, reading_text, report, sentence, told
-from styletransfer.page.studio import Studio, Turn, load_limited
+from styletransfer.page.requests import (
+    Asked,
+    File,
+    archive_of,
+    drawn_mask,
+    new_folder,
+    save_preview,
+    uploaded,
+)
+from styletransfer.page.server import example_photo
+from styletransfer.page.studio import Shown, Studio
 from styletransfer.paths import SHIPPED_PACK
+from styletransfer.settings import PaintSettings
 
 NO_STYLE = ("–", "")
-MANY = 6  # styles, from which on a field to search them is worth its place
-
-File = dict[str, Any]
+MANY = 20  # styles, above which a field to search them is worth its place
 KEPT_PHOTOS = 64
-MASK_MEGAPIXELS = 100
 MASK_SIDE = 512  # pixels of the photo to draw on: its edge is softened anyway, and browsers send it at every stroke
-SETTING_NAMES = ("style", "strength", "brush_size", "keep_colors", "second", "second_share", "third", "third_share")
 
 
 class Events:
@@ -36,15 +50,16 @@ class Events:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self._photos: OrderedDict[Path, str] = OrderedDict()  # upload -> its picture on the screen
+        self._photos: LRUCache[Path, str] = LRUCache(KEPT_PHOTOS)  # upload -> its picture on the screen
+        self._previews = QuietPreviews(studio)
 
     def follow(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
-        """Show photo and painting at screen size, if there is a photo; and let the painting be downloaded."""
-        if not photo:
-            yield None, "", gr.Button(interactive=False)
-            return
+        """Show photo and painting at screen size, to be downloaded; those of the example while there is no photo."""
         try:
-            yield *self._preview(photo, *settings), gr.Button(interactive=True)
+            if photo:
+                yield *self._preview(photo, *settings), gr.Button(interactive=True)
+            else:
+                yield *self._example(*settings), gr.Button(interactive=False)
         except InputError as error:
             yield None, sentence(error), gr.Button(interactive=False)
             raise told(error) from error
@@ -54,25 +69,24 @@ class Events:
         if photo:
             yield from self.follow(photo, *settings)
             return
-        error = InputError("There is no photo yet: add one first.")
+        error = InputError("There is no {what} yet: add one first.", what="photo")
         yield None, sentence(error), gr.Button(interactive=False)
         raise told(error)
 
     def paint(self, photo: File | None, *settings: Any) -> Iterator[Any]:
         """Paint a photo at its full size: returns the painting's file, settings inside, and a line about it."""
         try:
-            file = uploaded(photo)
-            *settings, file_format = settings
-            yield from self._paint(file, turn_of(*settings), file_format)
+            file, asked = uploaded(photo), Asked(*settings)
+            yield from self._paint(file, asked.settings(), asked.file_format)
         except InputError as error:
             raise told(error) from error
 
     def take_home(self, photo: File | None, *settings: Any) -> Iterator[Any]:
         """As `paint`, with the canvas as it is at this moment in place of a mask."""
         try:
-            file = uploaded(photo)
-            *settings, canvas, file_format = settings
-            yield from self._paint(file, replace(turn_of(*settings), mask=drawn_mask(canvas)), file_format)
+            file, asked = uploaded(photo), Asked(*settings)
+            plain = asked._replace(mask=None).settings()
+            yield from self._paint(file, replace(plain, mask=drawn_mask(asked.mask)), asked.file_format)
         except InputError as error:
             raise told(error) from error
 
@@ -82,9 +96,8 @@ class Events:
             files = [uploaded(photo) for photo in photos or []]
             if not files:
                 raise InputError("There are no photos yet: add some first.")
-            *settings, file_format = settings
-            lines, painted = [], []
-            for outcome in self.studio.paint_all(files, turn_of(*settings), new_folder(), file_format):
+            asked, lines, painted = Asked(*settings), [], []
+            for outcome in self.studio.paint_all(files, asked.settings(), new_folder(), asked.file_format):
                 if isinstance(outcome, float):
                     gr.Progress()((len(lines) + outcome) / len(files), desc=f"{len(lines) + 1} / {len(files)}")
                     yield unchanged(3)
@@ -112,8 +125,8 @@ class Events:
         if not wanted or not photo:
             return nothing
         try:
-            file, turn = uploaded(photo), turn_of(*settings)
-            explained = self.studio.explain(file, turn)
+            file = uploaded(photo)
+            explained = self.studio.explain(file, Asked(*settings).settings())
         except InputError:  # it has been said beside the photo
             return nothing
         pictures = {"departures": explained.departs, "doubts": explained.doubted}
@@ -123,13 +136,13 @@ class Events:
         )
         return reading_text(explained.reading), *overlays
 
-    def every_style(self, photo: File | None) -> Iterator[Any]:
-        """Put the visitor's own photo on the style cards, painted small in each of them."""
+    def every_style(self, photo: File | None) -> Any:
+        """Put the visitor's own photo on the style cards, painted small in each of them; the samples without one."""
         try:
-            previews = yield from shown_steps(self.studio.in_every_style(uploaded(photo)), 1, say("Painting"))
-            yield card_pictures(self.studio.catalog.styles, previews)
-        except InputError as error:
-            raise told(error) from error
+            previews = self._previews.of(uploaded(photo)) if photo else {}
+        except InputError:  # it has been said beside the photo
+            return gr.skip()
+        return gr.skip() if previews is None else card_pictures(self.studio.catalog.styles, previews)
 
     def styles(self) -> dict[str, Any]:
         """List the styles: key, title, note and pack of each, and the packs that are missing, with the reason."""
@@ -138,7 +151,7 @@ class Events:
             {"key": card.key, "title": card.title, "note": card.note, "pack": card.pack}
             for card in catalog.styles.values()
         ]
-        return {"styles": cards, "notes": list(catalog.notes)}
+        return {"styles": cards, "notes": [in_language(note) for note in catalog.notes]}
 
     def refresh(self, seen: int) -> tuple[Any, ...]:
         """Offer the styles of packs that have come since the page last looked, and say which packs are missing."""
@@ -175,29 +188,37 @@ class Events:
 
     def calls(self, request: gr.Request, *settings: Any) -> tuple[str, str, str]:
         """The call for the current settings in Python, for curl and for a shell."""
-        *settings, file_format = settings
+        asked = Asked(*settings[:-1], file_format=settings[-1])  # a mask is nothing to be written into a call
         try:
-            turn = turn_of(*settings, None)
-            cards = [self.studio.catalog.card(key) for key in turn.mix]
+            checked = asked.settings()
+            cards = [self.studio.catalog.card(key) for key in checked.mix]
         except InputError:
             return "", "", ""
-        values = dict(zip(SETTING_NAMES, settings, strict=True))
-        values |= {"mask": None, "file_format": file_format}
+        values = asked._asdict()
         address = str(request.request.base_url) if request else ""
-        mix = {card.name: turn.mix[card.key] for card in cards}
-        packs = {card.source for card in cards}
-        # The command knows all styles that ship by name, mixed over their packs, too.
-        pack = "" if len(packs) > 1 or _ships(cards[0]) else cards[0].source
-        shell = shell_call(mix, pack, turn.strength, turn.brush_size, turn.keep_colors)
+        # The command knows all styles that ship by their keys, mixed over their packs, too.
+        pack = "" if len({card.source for card in cards}) > 1 or _ships(cards[0]) else cards[0].source
+        names = {card.name if pack else card.key: checked.mix[card.key] for card in cards}
+        shell = shell_call(replace(checked, style=names), pack)
         return python_call(address, values), curl_call(address, values), shell
 
     def _preview(self, photo: File, *settings: Any) -> tuple[tuple[str, str], str]:
-        file, turn = uploaded(photo), turn_of(*settings)
-        shown = self.studio.show(file, turn)
-        name = f"{file.stem[:60]}-{'+'.join(turn.mix).replace('/', '-').replace(':', '-')}"
-        pictures = self._photo_on_screen(file, shown.before), save_preview(shown.after, name)
-        notes = (say("About this photo: {note}.", note=told_in_language(note)) for note in shown.notes)
-        return pictures, " ".join([about(shown.title, shown.full_size), *notes])
+        file, checked = uploaded(photo), Asked(*settings).settings()
+        pictures, shown = self._shown(file, checked)
+        told_first = [about(self._titles(checked), shown.full_size), *print_hint(shown.full_size)]
+        return pictures, " ".join([*told_first, *map(in_language, shown.notes)])
+
+    def _example(self, *settings: Any) -> tuple[tuple[str, str] | None, str]:
+        file, checked = example_photo(), Asked(*settings).settings()
+        if file is None:
+            return None, ""
+        title = self._titles(checked)
+        return self._shown(file, checked)[0], say("An example: {title}. Add a photo of yours.", title=title)
+
+    def _shown(self, file: Path, settings: PaintSettings) -> tuple[tuple[str, str], Shown]:
+        shown = self.studio.show(file, settings)
+        name = f"{file.stem[:60]}-{'+'.join(settings.mix).replace('/', '-').replace(':', '-')}"
+        return (self._photo_on_screen(file, shown.before), save_preview(shown.after, name)), shown
 
     def _photo_on_screen(self, file: Path, photo: Image.Image) -> str:
         """One address for as long as the photo is turned: the browser need not fetch it again."""
@@ -205,19 +226,17 @@ class Events:
         if shown is None or not Path(shown).is_file():
             shown = save_preview(photo, f"{file.stem[:60]}-photo")
         self._photos[file] = shown
-        while len(self._photos) > KEPT_PHOTOS:
-            self._photos.popitem(last=False)
         return shown
 
-    def _paint(self, file: Path, turn: Turn, file_format: str) -> Iterator[Any]:
-        painting = self.studio.paint(file, turn, new_folder(), file_format)
+    def _paint(self, file: Path, settings: PaintSettings, file_format: str) -> Iterator[Any]:
+        painting = self.studio.paint(file, settings, new_folder(), file_format)
         painted = yield from shown_steps(painting, 2, say("Painting"))
         with Image.open(painted) as image:
             size = image.size
-        yield str(painted), about(self._titles(turn), size)
+        yield str(painted), about(self._titles(settings), size)
 
-    def _titles(self, turn: Turn) -> str:
-        return " + ".join(self.studio.catalog.styles[key].title for key in turn.mix)
+    def _titles(self, settings: PaintSettings) -> str:
+        return " + ".join(visitors_title(self.studio.catalog.card(key).title) for key in settings.mix)
 
 
 def _ships(card: StyleCard) -> bool:
@@ -226,45 +245,9 @@ def _ships(card: StyleCard) -> bool:
 
 def notes_of(catalog: Catalog) -> str:
     """The packs that are missing, and why, as HTML."""
-    return report([finished(told_in_language(note)) for note in catalog.notes])
+    return report([in_language(note) for note in catalog.notes])
 
 
 def choices(catalog: Catalog) -> list[tuple[str, str]]:
-    """Title and key of every style, as a component offers them."""
-    return [(card.title, key) for key, card in catalog.styles.items()]
-
-
-def turn_of(
-    style: Any,
-    strength: Any,
-    brush_size: Any,
-    keep_colors: Any,
-    second: Any,
-    second_share: Any,
-    third: Any,
-    third_share: Any,
-    mask: File | None = None,
-) -> Turn:
-    """The settings of a request, each checked for its kind; ranges are the pipeline's to check."""
-    mix: dict[str, float] = {}
-    shares = (1.0, number(second_share, "share"), number(third_share, "share"))
-    for key, share in zip((style, second, third), shares, strict=True):
-        if share < 0:
-            raise InputError(f"The share is {share:g}: give a number of at least 0.")
-        if key and share:
-            if not isinstance(key, str):
-                raise InputError("A style is given by its name.")
-            mix[key] = mix.get(key, 0.0) + share
-    if not mix:
-        raise InputError("There is no style yet: choose one first.")
-    picture = None
-    if mask:
-        picture = load_limited(uploaded(mask, "mask"), MASK_MEGAPIXELS, "mask").rgb.convert("L")
-    return Turn(mix, number(strength, "strength"), number(brush_size, "brush size"), bool(keep_colors), picture)
-
-
-def number(value: Any, name: str) -> float:
-    """A finite number; raises InputError for all else."""
-    if isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
-    raise InputError(f"The {name} is {str(value)[:40]!r}: give a number.")
+    """Title and key of every style, as a component offers them to this visitor."""
+    return [(visitors_title(card.title), key) for key, card in catalog.styles.items()]

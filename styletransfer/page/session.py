@@ -1,23 +1,23 @@
 """One photo being turned this way and that, at screen size: the network runs only for what needs it."""
 
 import threading
-from collections import OrderedDict
-from collections.abc import Mapping
 from weakref import WeakKeyDictionary
 
+from cachetools import LRUCache
 from PIL import Image
 
+from styletransfer.errors import Sentence
 from styletransfer.images.advice import advise
 from styletransfer.images.files import Picture, load_picture
-from styletransfer.images.finishing import finish, soft_mask
-from styletransfer.pipeline import LEAST_SIDE, Photo, StyleTransferPipeline, check_settings, rescaled
+from styletransfer.painter import Layers, Painter, Photo, check_size, rescaled
+from styletransfer.settings import SCREEN_SIDE, PaintSettings
+from styletransfer.steps import Steps, drained
 
-SCREEN_SIDE = 768  # pixels; about 0.2 s of two CPU cores
 KEPT_PAINTINGS = 4  # of each pack
 KEPT_MASKS = 2
 
 
-class Session:
+class Session(Layers):
     """A photo at screen size, with the paintings made of it so far.
 
     Strength, colors and mask are laid over a painting that is kept; only a style, a mix or a brush that is new runs
@@ -28,20 +28,19 @@ class Session:
         side: longer side of what is shown, in pixels; a smaller photo keeps its size.
 
     Raises:
-        InputError: the photo cannot be read.
+        InputError: the photo cannot be read, or is too small to be painted.
     """
 
     def __init__(self, photo: Photo, side: int = SCREEN_SIDE) -> None:
         picture = photo if isinstance(photo, Picture) else load_picture(photo)
-        self.notes = (*picture.notes, *advise(picture.rgb))
+        check_size(picture.size)
+        self.notes: tuple[Sentence, ...] = (*picture.notes, *advise(picture.rgb))
         self.full_size = picture.size
         self._picture = _at_screen_size(picture, side)
         self._lock = threading.Lock()
-        self._paintings: WeakKeyDictionary[StyleTransferPipeline, OrderedDict[object, Image.Image]] = (
-            WeakKeyDictionary()
-        )
-        self._ahead: WeakKeyDictionary[StyleTransferPipeline, dict[str, Image.Image]] = WeakKeyDictionary()
-        self._masks: OrderedDict[bytes, Image.Image] = OrderedDict()
+        self._paintings: WeakKeyDictionary[Painter, LRUCache] = WeakKeyDictionary()
+        self._ahead: WeakKeyDictionary[Painter, dict[str, Image.Image]] = WeakKeyDictionary()
+        self._masks: LRUCache[bytes, Image.Image] = LRUCache(KEPT_MASKS)
 
     @property
     def picture(self) -> Picture:
@@ -49,67 +48,43 @@ class Session:
         alpha = self._picture.alpha and self._picture.alpha.copy()
         return Picture(self._picture.rgb.copy(), alpha, self._picture.notes)
 
-    def render(
-        self,
-        pipeline: StyleTransferPipeline,
-        style: str | Mapping[str, float],
-        *,
-        strength: float = 1.0,
-        brush_size: float = 1.0,
-        keep_colors: bool = False,
-        mask: Image.Image | None = None,
-    ) -> Image.Image:
-        """What the pipeline makes of the photo at screen size, bit for bit; arguments and errors are its own.
+    def render(self, painter: Painter, settings: PaintSettings) -> Image.Image:
+        """What the painter makes of the photo at screen size, bit for bit; errors are its own.
 
         Returns:
             A picture of the caller's own, whatever of it is kept here.
         """
-        check_settings(self._picture, strength, brush_size)
         with self._lock:
-            soft = None if mask is None else self._soft(mask)
-            if strength == 0:
-                return self.picture.compose()
-            painting = self._painting(pipeline, style, brush_size)
-        finished = finish(self._picture.rgb, painting, strength=strength, keep_colors=keep_colors, mask=soft)
-        return Picture(finished, self._picture.alpha).compose().copy()  # at full strength it is the painting kept
+            return drained(painter.steps(self._picture, settings, layers=self)).copy()
 
-    def paint_ahead(self, pipeline: StyleTransferPipeline, style: str) -> None:
-        """Make the painting in one style and keep it for as long as the pipeline is there."""
+    def paint_ahead(self, painter: Painter, style: str) -> None:
+        """Make the painting in one style and keep it for as long as the painter is there."""
         with self._lock:
-            made = self._ahead.setdefault(pipeline, {})
+            made = self._ahead.setdefault(painter, {})
             if style not in made:
-                made[style] = pipeline.paint(self._picture.rgb, style)
+                made[style] = painter.paint(self._picture.rgb, style)
 
-    def _painting(
-        self, pipeline: StyleTransferPipeline, style: str | Mapping[str, float], brush_size: float
-    ) -> Image.Image:
-        mix = ((style, 1.0),) if isinstance(style, str) else tuple(sorted(style.items()))
-        ahead = self._ahead.get(pipeline, {}).get(mix[0][0])
+    def mask(self, mask: Image.Image, size: tuple[int, int]) -> Image.Image:
+        """As `Layers.mask`; the last few are kept."""
+        key = mask.size[0].to_bytes(4, "big") + mask.tobytes()
+        if key not in self._masks:
+            self._masks[key] = super().mask(mask, size)
+        return self._masks[key]
+
+    def painting(self, painter: Painter, rgb: Image.Image, settings: PaintSettings) -> Steps[Image.Image]:
+        """As `Layers.painting`; the last few of each painter are kept."""
+        mix, brush_size = tuple(sorted(settings.mix.items())), settings.brush_size
+        ahead = self._ahead.get(painter, {}).get(mix[0][0])
         if ahead is not None and len(mix) == 1 and brush_size == 1:
             return ahead
-        made = self._paintings.setdefault(pipeline, OrderedDict())
+        made = self._paintings.setdefault(painter, LRUCache(KEPT_PAINTINGS))
         if (mix, brush_size) not in made:
-            made[mix, brush_size] = pipeline.paint(self._picture.rgb, style, brush_size=brush_size)
-        return _used(made, (mix, brush_size), KEPT_PAINTINGS)
-
-    def _soft(self, mask: Image.Image) -> Image.Image:
-        gray = mask.convert("L")
-        key = gray.size[0].to_bytes(4, "big") + gray.tobytes()
-        if key not in self._masks:
-            self._masks[key] = soft_mask(gray, self._picture.size)
-        return _used(self._masks, key, KEPT_MASKS)
-
-
-def _used(kept: OrderedDict, key: object, most: int) -> Image.Image:
-    """The entry under the key, from now on the newest of at most so many."""
-    kept.move_to_end(key)
-    while len(kept) > most:
-        kept.popitem(last=False)
-    return kept[key]
+            made[mix, brush_size] = yield from super().painting(painter, rgb, settings)
+        return made[mix, brush_size]
 
 
 def _at_screen_size(picture: Picture, side: int) -> Picture:
-    if max(picture.size) <= side or min(picture.size) < LEAST_SIDE:
+    if max(picture.size) <= side:
         return picture
     rgb = rescaled(picture.rgb, side / max(picture.size))
     alpha = picture.alpha.resize(rgb.size, Image.Resampling.LANCZOS) if picture.alpha else None

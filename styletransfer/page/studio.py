@@ -1,49 +1,66 @@
 """What the page does, without the page: photos of many visitors, turned at screen size and painted at full size."""
 
+import contextlib
+import ctypes
 import hashlib
 import logging
+import os
 import threading
 import time
-import zipfile
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from cachetools import LRUCache
 from PIL import Image
 
-import styletransfer
 from styletransfer.catalog import Catalog
-from styletransfer.errors import InputError
+from styletransfer.errors import InputError, Sentence
 from styletransfer.images.files import Picture, declared_size, load_picture
 from styletransfer.models.discriminator import Discriminator
 from styletransfer.packs.folder import load_discriminator
 from styletransfer.page.explain import Reading, departures, doubts, read
-from styletransfer.page.limits import Limits
-from styletransfer.page.session import SCREEN_SIDE, Session
-from styletransfer.pipeline import StyleTransferPipeline, relative_brush
-from styletransfer.results import mask_to_text, result_name, save_result
-from styletransfer.steps import Steps, stretched
+from styletransfer.page.session import Session
+from styletransfer.painter import LEAST_SIDE, OverlaidPainter, Painter
+from styletransfer.results import result_name, save_result
+from styletransfer.settings import PaintSettings
+from styletransfer.steps import Steps, in_time, stretched
 
+PREFIX = "STYLETRANSFER_"  # of the environment variables that change a limit
 KEPT_SESSIONS = 24  # photos in memory at screen size, at most some 10 MB each
 SMALL_SIDE = 176  # pixels of a preview in every style
 BEFORE_SAVING = 0.8  # of the time that a file takes: compressing PNG takes its share
+LARGE = 4_000_000  # pixels of a photo that takes so much memory that what is freed should go back to the system
 FORMATS = {"PNG": ".png", "JPEG": ".jpg"}
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Turn:
-    """All that can be set about a painting."""
+class Limits:
+    """What one visitor may ask of the page, read from STYLETRANSFER_MAX_MB and so on; every number is at least 1."""
 
-    mix: Mapping[str, float]  # style key of the catalog -> weight
-    strength: float = 1.0
-    brush_size: float = 1.0  # relative to the picture: 1 is the network's own on a picture of SCREEN_SIDE pixels
-    keep_colors: bool = False
-    mask: Image.Image | None = None
+    max_mb: int = 50  # of an uploaded file
+    max_megapixels: int = 100  # of a photo
+    max_photos: int = 20  # at once
+    max_seconds: int = 300  # of painting one photo
+    queue: int = 32  # visitors waiting
+    workers: int = 1  # paintings at the same time
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Limits":
+        """Raises InputError for what is no whole number of at least 1."""
+        given = {field.name: environment.get(PREFIX + field.name.upper(), "") for field in fields(cls)}
+        for name, text in given.items():
+            if text and not (text.isascii() and text.isdigit() and int(text) >= 1):
+                raise InputError(
+                    "{name} must be a whole number of at least 1, not {value}.",
+                    name=PREFIX + name.upper(),
+                    value=repr(text),
+                )
+        return cls(**{name: int(text) for name, text in given.items() if text})
 
 
 @dataclass(frozen=True)
@@ -54,7 +71,7 @@ class Shown:
     after: Image.Image
     title: str
     full_size: tuple[int, int]
-    notes: tuple[str, ...]
+    notes: tuple[Sentence, ...]
 
 
 @dataclass(frozen=True)
@@ -73,56 +90,67 @@ class Studio:
         self.catalog = catalog
         self.limits = limits
         self._lock = threading.Lock()
-        self._sessions: OrderedDict[Path, Session] = OrderedDict()
+        self._sessions: LRUCache[Path, Session] = LRUCache(KEPT_SESSIONS)
         self._ahead: dict[bytes, Session] = {}  # by content: what visitors bring is a copy
         self._ahead_sizes: set[int] = set()  # of those files, in bytes
-        self._judges: WeakKeyDictionary[StyleTransferPipeline, Discriminator | None] = WeakKeyDictionary()
+        self._judges: WeakKeyDictionary[Painter, Discriminator | None] = WeakKeyDictionary()
         self._painting = 0  # visitors, at this moment
         self._last_visit = time.monotonic()
 
-    def show(self, photo: Path, turn: Turn) -> Shown:
-        """The photo and its painting at screen size. The file's name has to stand for its content."""
-        pipeline, mix = self.catalog.pipeline(turn.mix)
+    def show(self, photo: Path, settings: PaintSettings) -> Shown:
+        """The photo and its painting at screen size. The file's name has to stand for its content.
+
+        Args:
+            photo: its file.
+            settings: their styles by the keys of the catalog.
+        """
+        painter, mix = self.catalog.pipeline(settings.mix)
         session = self._session(photo)
         with self._visit():
-            after = session.render(
-                pipeline,
-                mix,
-                strength=turn.strength,
-                brush_size=turn.brush_size,
-                keep_colors=turn.keep_colors,
-                mask=turn.mask,
-            )
-        title = " + ".join(pipeline.styles[name] for name in mix)
-        return Shown(session.picture.compose(), after, title, session.full_size, session.notes)
+            after = session.render(painter, replace(settings, style=mix))
+        titles, notes = [painter.styles[name] for name in mix], session.notes
+        if isinstance(painter, OverlaidPainter):
+            notes = (*notes, _laid_over(titles))
+        return Shown(session.picture.compose(), after, " + ".join(titles), session.full_size, notes)
 
-    def paint(self, photo: Path, turn: Turn, folder: Path, file_format: str = "PNG") -> Steps[Path]:
+    def paint(self, photo: Path, settings: PaintSettings, folder: Path, file_format: str = "PNG") -> Steps[Path]:
         """The painting at the photo's full size, in a file of the folder, settings inside; in steps."""
         if file_format not in FORMATS:
-            raise InputError(f"There is no format {file_format!r}: choose from {', '.join(FORMATS)}.")
-        pipeline, mix = self.catalog.pipeline(turn.mix)
+            raise InputError(
+                "There is no format {format}: choose from {formats}.",
+                format=repr(file_format)[:40],
+                formats=", ".join(FORMATS),
+            )
+        painter, mix = self.catalog.pipeline(settings.mix)
         picture = self._load(photo)
-        brush = relative_brush(turn.brush_size, picture.size, SCREEN_SIDE)
-        painting = pipeline.steps(
-            picture, mix, strength=turn.strength, brush_size=brush, keep_colors=turn.keep_colors, mask=turn.mask
-        )
-        with self._visit():
-            image = yield from stretched(painting, 0, BEFORE_SAVING)
-        file = _unused(folder / result_name(photo.name, mix, FORMATS[file_format]))
-        save_result(image, file, self._settings(photo, turn, mix, brush))
+        asked = replace(settings, style=mix)
+        try:
+            painting = in_time(painter.steps(picture, asked), self.limits.max_seconds)
+            with self._visit():
+                image = yield from stretched(painting, 0, BEFORE_SAVING)
+            file = _unused(folder / result_name(photo.name, mix, FORMATS[file_format]))
+            save_result(image, file, asked, photo=photo.name, pack=self._packs(settings))
+        finally:
+            size, image, painting = picture.size, None, None
+            del picture
+            give_memory_back(size)
         yield 1.0
         return file
 
     def paint_all(
-        self, photos: Sequence[Path], turn: Turn, folder: Path, file_format: str
+        self, photos: Sequence[Path], settings: PaintSettings, folder: Path, file_format: str
     ) -> Iterator[float | Path | InputError]:
         """For each photo its painting's file, or the reason why there is none; before it, the shares of it done."""
         if len(photos) > self.limits.max_photos:
-            raise InputError(f"{len(photos)} photos are too many: {self.limits.max_photos} at once is the limit.")
-        self.catalog.pipeline(turn.mix)  # a fault of the settings is told once, not for each photo
+            raise InputError(
+                "{photos} photos are too many: {limit} at once is the limit.",
+                photos=len(photos),
+                limit=self.limits.max_photos,
+            )
+        self.catalog.pipeline(settings.mix)  # a style that is not here is told once, not for each photo
         for photo in photos:
             try:
-                yield (yield from self.paint(photo, turn, folder, file_format))
+                yield (yield from self.paint(photo, settings, folder, file_format))
             except InputError as error:
                 yield error
 
@@ -130,8 +158,8 @@ class Studio:
         """Keep the painting of a photo in one style (key), for whoever brings a file of the same content."""
         digest = _digest(photo)
         session = self._ahead.get(digest) or Session(self._load(photo))
-        pipeline, mix = self.catalog.pipeline({style: 1.0})
-        session.paint_ahead(pipeline, next(iter(mix)))
+        painter, mix = self.catalog.pipeline({style: 1.0})
+        session.paint_ahead(painter, next(iter(mix)))
         self._ahead[digest] = session
         self._ahead_sizes.add(photo.stat().st_size)
 
@@ -151,13 +179,13 @@ class Studio:
                 self._painting -= 1
                 self._last_visit = time.monotonic()
 
-    def explain(self, photo: Path, turn: Turn) -> Explained:
+    def explain(self, photo: Path, settings: PaintSettings) -> Explained:
         """What the painting did to the photo, at screen size."""
-        before, after = self._session(photo).picture.rgb, self.show(photo, turn).after.convert("RGB")
-        pipeline, mix = self.catalog.pipeline(turn.mix)
-        judge = self._judge(pipeline)
-        doubted = judge and doubts(after, judge, pipeline.generator.style_weights(mix))
-        sample = self.catalog.card(max(turn.mix, key=turn.mix.__getitem__)).sample
+        before, after = self._session(photo).picture.rgb, self.show(photo, settings).after.convert("RGB")
+        painter, mix = self.catalog.pipeline(settings.mix)
+        judge = self._judge(painter)
+        doubted = judge and doubts(after, judge, painter.generator.style_weights(mix))
+        sample = self.catalog.card(max(settings.mix, key=settings.mix.__getitem__)).sample
         reading = read(before, after, load_picture(sample).rgb if sample else None)
         return Explained(reading, departures(before, after), doubted)
 
@@ -170,23 +198,27 @@ class Studio:
         session = self._session(photo)
         small = session.picture.rgb
         small.thumbnail((SMALL_SIDE, SMALL_SIDE), Image.Resampling.LANCZOS)
-        previews, keys = {}, self.catalog.at_hand()
+        previews, keys, done = {}, self.catalog.at_hand(), 0
         for key in keys:
-            pipeline, mix = self.catalog.pipeline({key: 1.0})
-            with self._visit():
-                previews[key] = _small(pipeline, small, next(iter(mix)))
-            yield len(previews) / len(keys)
+            try:
+                painter, mix = self.catalog.pipeline({key: 1.0})
+                with self._visit():
+                    previews[key] = _small(painter, small, next(iter(mix)))
+            except InputError as error:  # of a pack; the others are not to suffer from it
+                _log.warning("%s", error)
+            done += 1
+            yield done / len(keys)
         return previews
 
-    def _judge(self, pipeline: StyleTransferPipeline) -> Discriminator | None:
-        """The discriminator that the pipeline's pack carries, if it does; one that cannot be read is none."""
-        if pipeline not in self._judges:
+    def _judge(self, painter: Painter) -> Discriminator | None:
+        """The discriminator that the painter's pack carries, if it does; one that cannot be read is none."""
+        if painter not in self._judges:
             try:
-                self._judges[pipeline] = load_discriminator(pipeline.folder) if pipeline.folder else None
+                self._judges[painter] = load_discriminator(painter.folder) if painter.folder else None
             except InputError as error:
                 _log.warning("%s", error)
-                self._judges[pipeline] = None
-        return self._judges[pipeline]
+                self._judges[painter] = None
+        return self._judges[painter]
 
     def _session(self, photo: Path) -> Session:
         with self._lock:
@@ -194,29 +226,18 @@ class Studio:
         if session is None and photo.stat().st_size in self._ahead_sizes:
             session = self._ahead.get(_digest(photo))
         if session is None:  # two visitors may open one photo at the same time: the same work twice, nothing worse
-            picture = self._load(photo)
-            session = Session(picture)
+            session = Session(self._load(photo))
+            give_memory_back(session.full_size)
         with self._lock:
             self._sessions[photo] = session
-            self._sessions.move_to_end(photo)
-            while len(self._sessions) > KEPT_SESSIONS:
-                self._sessions.popitem(last=False)
         return session
+
+    def _packs(self, settings: PaintSettings) -> str:
+        """The packs of the styles, once each."""
+        return " + ".join(dict.fromkeys(self.catalog.card(key).pack for key in settings.mix))
 
     def _load(self, photo: Path) -> Picture:
         return load_limited(photo, self.limits.max_megapixels)
-
-    def _settings(self, photo: Path, turn: Turn, mix: Mapping[str, float], brush: float) -> dict[str, object]:
-        return {
-            "program": f"styletransfer {styletransfer.__version__}",
-            "photo": photo.name,
-            "pack": self.catalog.styles[next(iter(turn.mix))].pack,
-            "style": dict(mix),
-            "strength": turn.strength,
-            "brush_size": brush,
-            "keep_colors": turn.keep_colors,
-            "mask": None if turn.mask is None else mask_to_text(turn.mask),
-        }
 
 
 def load_limited(file: Path, megapixels: int, what: str = "photo") -> Picture:
@@ -228,23 +249,31 @@ def load_limited(file: Path, megapixels: int, what: str = "photo") -> Picture:
     with file.open("rb") as opened:  # its path on this machine is nothing for an error to tell
         width, height = declared_size(opened)
         if width * height > megapixels * 1_000_000:
-            pixels = width * height / 1e6
             raise InputError(
-                f"The {what} has {pixels:.0f} megapixels: {megapixels} is the limit here, make it smaller."
+                "The {what} has {pixels} megapixels: {most} is the limit here, make it smaller.",
+                what=what,
+                pixels=f"{width * height / 1e6:.0f}",
+                most=megapixels,
             )
         return load_picture(opened)
 
 
-def zip_files(files: Sequence[Path], target: Path) -> Path:
-    """A zip of files, stored as they are: pictures do not get smaller."""
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for file in files:
-            archive.write(file, file.name)
-    return target
+def give_memory_back(size: tuple[int, int]) -> None:
+    """Return what a large photo (width, height) took to the system: glibc would keep it. Elsewhere nothing is done."""
+    if size[0] * size[1] > LARGE:
+        with contextlib.suppress(OSError, AttributeError, TypeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
-def _small(pipeline: StyleTransferPipeline, small: Image.Image, style: str) -> Image.Image:
-    return pipeline.paint(small, style) if min(small.size) >= 16 else small
+def _laid_over(titles: Sequence[str]) -> Sentence:
+    return Sentence(
+        "{titles} come from networks that were trained apart: their paintings are laid over one another.",
+        titles=" + ".join(titles),
+    )
+
+
+def _small(painter: Painter, small: Image.Image, style: str) -> Image.Image:
+    return painter.paint(small, style) if min(small.size) >= LEAST_SIDE else small
 
 
 def _digest(file: Path) -> bytes:

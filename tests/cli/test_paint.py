@@ -16,9 +16,12 @@ import pytest
 import torch
 from PIL import Image
 
+from styletransfer.catalog import shipped_catalog
 from styletransfer.cli.paint import main
 from styletransfer.models.generator import Generator
 from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.results import read_settings, settings_of
+from styletransfer.settings import PaintSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "CUDA_VISIBLE_DEVICES": ""}
@@ -153,6 +156,39 @@ def test_a_folder_is_painted_and_a_bad_file_in_it_only_reported(tmp_path, photos
         np.testing.assert_array_equal(made[name], painted(tiny_pack, photos / photo, "blue"))
 
 
+def test_several_photos_and_folders_are_painted_on_one_line(tmp_path, photos, photo, tiny_pack, run):
+    (photos / "torn.jpg").unlink()
+    photo.save(tmp_path / "one.png")
+    photo.save(tmp_path / "two.jpg")
+    done = run("one.png", "--style", "red", photos, "-o", "paintings", "--pack", tiny_pack, "two.jpg")
+    assert (done.returncode, done.stderr) == (0, "painted 5 of 5 photos\n")
+    names = ["beach-red.png", "cat.jpg-red.png", "cat.png-red.png", "one-red.png", "two-red.png"]
+    assert sorted(path.name for path in (tmp_path / "paintings").iterdir()) == names
+    done = run("one.png", "two.jpg", "--style", "red", "-o", "y.png", "--pack", tiny_pack)
+    says_one_sentence(done, "y.png names a picture: several photos need a folder")
+
+
+def test_the_settings_are_inside_every_painting(tmp_path, photo, tiny_pack, run):
+    photo.save(tmp_path / "photo.png")
+    turns = ("--strength", 0.4, "--brush-size", 2, "--keep-colors", "--pack", tiny_pack)
+    for name in ("out.png", "out.jpg", "out.webp"):
+        assert run("photo.png", "--style", "red=3,blue=1", *turns, "-o", name).returncode == 0
+        record = read_settings(tmp_path / name)
+        assert settings_of(record) == PaintSettings({"red": 3, "blue": 1}, 0.4, 2, True)
+        assert (record["photo"], record["pack"]) == ("photo.png", str(tiny_pack))
+
+
+def test_without_a_pack_all_styles_that_ship_are_there_one_and_the_same_everywhere(tmp_path, photo, run):
+    listed = [line.split()[0] for line in run("--list").stdout.splitlines()]
+    pipeline = StyleTransferPipeline.from_pretrained(device="cpu")
+    assert listed == list(pipeline.styles) == list(shipped_catalog().styles) and len(listed) > 3
+    photo.save(tmp_path / "photo.png")
+    style = listed[-1]
+    assert run("photo.png", "--style", style, "-o", "out.png").returncode == 0
+    np.testing.assert_allclose(pixels(tmp_path / "out.png").astype(int), pixels(pipeline(photo, style)), atol=1)
+    says_one_sentence(run("photo.png", "--style", "none", "-o", "x.png"), "no style 'none': choose from", style)
+
+
 def test_a_folder_of_good_photos_ends_with_zero(tmp_path, photos, tiny_pack, run):
     (photos / "torn.jpg").unlink()
     done = run(photos, "--style", "red=1,blue=1", "-o", "paintings", "--pack", tiny_pack)
@@ -193,7 +229,7 @@ def test_a_terminal_sees_a_progress_bar(tmp_path, photos, tiny_pack):
         (("photo.png", "--style", "red"), ["--output"]),
         (("photo.png", "--style", "red", "-o", "x.png", "--strength", "much"), ["--strength", "much"]),
         (("photo.png", "--stile", "red", "-o", "x.png"), ["--stile"]),
-        (("photo.png", "--style", "red=1,blue", "-o", "x.png"), ["red=1,blue", "name=weight"]),
+        (("photo.png", "--style", "red=1,blue", "-o", "x.png"), ["red=1,blue", "name=share"]),
         (("photo.png", "--style", "red=1,red=2", "-o", "x.png"), ["twice"]),
         (("nothing.png", "--style", "red", "-o", "x.png"), ["nothing.png"]),
         (("photo.png", "--style", "red", "-o", "photo.png"), ["photo itself"]),
@@ -225,7 +261,7 @@ def in_a_process_without_torch(cwd, *arguments):
     [
         ({"--style": "green"}, ["green", "red, blue"]),
         ({"--style": "red=-1"}, ["-1"]),
-        ({"--strength": "1.5"}, ["1.5", "between 0"]),
+        ({"--strength": "1.5"}, ["1.5", "Strength must be 0 to 1"]),
         ({"photo": "text.jpg"}, ["text.jpg"]),
         ({"photo": "small.png"}, ["small.png", "1x1", "16x16"]),
         ({"-o": "nowhere/out.png"}, ["nowhere"]),
@@ -236,6 +272,10 @@ def in_a_process_without_torch(cwd, *arguments):
         ({"photo": "photos", "-o": "text.jpg"}, ["text.jpg", "folder"]),
         ({"photo": "empty", "-o": "paintings"}, ["empty"]),
         ({"photo": "photos", "-o": "paintings", "--strength": "2"}, ["2"]),
+        ({"--brush-size": "0.25"}, ["The brush size must be 0.5 to 4, not 0.25."]),
+        ({"--strength": "nan"}, ["Strength must be 0 to 1, not nan."]),
+        ({"--style": "red=1e300,blue=1"}, ["The share of a style must be 0 to 100, not 1e+300."]),
+        ({"photo": "photos", "-o": "y.png"}, ["y.png names a picture", "folder"]),
     ],
 )
 def test_bad_input_is_answered_in_one_sentence_and_leaves_nothing(tmp_path, photo, tiny_pack, changes, words, run):

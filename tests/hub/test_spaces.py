@@ -186,13 +186,28 @@ def test_a_hub_that_falls_silent_is_not_waited_for_for_ever(hub, space):
         ("name", {}, "no name of a Space"),
         (SPACE, {"packs": ["runs/mine/pack"]}, "no name of a pack on the Hub: write org/name"),
         (SPACE, {"packs": ["painter/none"]}, "no pack painter/none"),
+        (SPACE, {"packs": ["painter/broken"]}, "painter/broken is not a style pack: its config.json does not describe"),
         ("visitor/page", {}, "Space visitor/page"),
     ],
 )
-def test_what_cannot_be_deployed_is_said_in_a_sentence_and_makes_no_space(hub, space, client, name, options, words):
+def test_what_cannot_be_deployed_is_said_in_a_sentence_and_makes_no_space(
+    hub, space, client, pack, name, options, words
+):
+    files = hub.repo("painter/pack").head.files
+    hub.put("painter/broken", {each: hub.repo("painter/pack").read(each) for each in files} | {"config.json": "{}"})
     with pytest.raises(RefusalError, match=words):
         client.call("hub.spaces", "deploy_space", name, **options)
     assert hub.store.repo(name, "space") is None
+
+
+def test_of_a_private_pack_in_a_public_space_is_warned(hub, space, client, tiny_pack):
+    hub.put("painter/secret", {path.name: path.read_bytes() for path in tiny_pack.iterdir()}, private=True)
+    client.call("hub.spaces", "deploy_space", space, packs=["painter/secret"], private=True)
+    assert client.log == []
+    hub.store.delete(hub.store.repo(SPACE, "space"))
+    client.call("hub.spaces", "deploy_space", space, packs=["painter/secret"])
+    (warning,) = client.log
+    assert warning.startswith(f"Pack painter/secret is private and Space {space} is not")
 
 
 def test_a_space_with_another_app_is_left_alone(hub, space, client):

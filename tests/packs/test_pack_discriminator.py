@@ -14,8 +14,8 @@ from styletransfer.errors import InputError
 from styletransfer.models.discriminator import Discriminator
 from styletransfer.packs.folder import CONFIG, WEIGHTS, load_discriminator, load_pack, save_pack
 from styletransfer.page.explain import doubts
-from styletransfer.page.limits import Limits
-from styletransfer.page.studio import Studio, Turn
+from styletransfer.page.studio import Limits, Studio
+from styletransfer.settings import PaintSettings
 from styletransfer.training.networks import initialize_discriminator
 
 STYLES = {"red": "Red", "blue": "Blue"}
@@ -148,7 +148,7 @@ def explained(pack, photo, tmp_path):
     catalog = Catalog()
     catalog.add(folder_entry(pack))
     photo.save(tmp_path / "photo.png")
-    return Studio(catalog, Limits()).explain(tmp_path / "photo.png", Turn({"blue": 1.0}, strength=0))
+    return Studio(catalog, Limits()).explain(tmp_path / "photo.png", PaintSettings({"blue": 1.0}, strength=0))
 
 
 def test_the_page_asks_the_discriminator_of_the_very_pack(tiny_pack, tmp_path):

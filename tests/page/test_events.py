@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw
 
 from styletransfer.catalog import Catalog, folder_entry
 from styletransfer.errors import InputError
-from styletransfer.page.events import Events, turn_of
-from styletransfer.page.limits import Limits
-from styletransfer.page.studio import Studio
+from styletransfer.page.events import Events
+from styletransfer.page.requests import Asked
+from styletransfer.page.studio import Limits, Studio
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.results import read_settings
 
@@ -86,17 +86,17 @@ def test_of_several_photos_those_that_are_finished_are_handed_out(events, upload
 def test_a_mask_may_be_drawn_and_given_up_and_the_photo_stays_whole(events, uploads, photo):
     """The canvas shows a smaller picture; made smaller in place, it was the next visitor's photo, too."""
     given = uploads(photo.resize((700, 600)), "beach.png")
-    file, turn = Path(given["path"]), turn_of(*SETTINGS)
-    first = events.studio.show(file, turn)
+    file, settings = Path(given["path"]), Asked(*SETTINGS).settings()
+    first = events.studio.show(file, settings)
     before, after = np.asarray(first.before), np.asarray(first.after)
     for wanted in (True, False, True):
         events.canvas(wanted, given)
-    for spoil in (lambda: events.studio.screen_photo(file), lambda: events.studio.show(file, turn).before):
+    for spoil in (lambda: events.studio.screen_photo(file), lambda: events.studio.show(file, settings).before):
         spoil().thumbnail((32, 32))
-    events.studio.show(file, turn).after.paste("red", (0, 0, 50, 50))
-    shown = events.studio.show(file, turn)
+    events.studio.show(file, settings).after.paste("red", (0, 0, 50, 50))
+    shown = events.studio.show(file, settings)
     assert np.array_equal(np.asarray(shown.before), before) and np.array_equal(np.asarray(shown.after), after)
-    assert events.studio.explain(file, turn).departs.size == (700, 600)
+    assert events.studio.explain(file, settings).departs.size == (700, 600)
 
 
 @pytest.mark.parametrize("side", [10_100, 14_000, 20_000])
@@ -110,12 +110,12 @@ def test_a_photo_and_a_mask_that_declare_too_many_pixels_are_refused_before_they
     with pytest.raises(InputError, match="megapixels: 100 is the limit|more than 200 million pixels"):
         events.studio.screen_photo(Path(huge["path"]))
     with pytest.raises(InputError, match="megapixels: 100 is the limit|more than 200 million pixels"):
-        turn_of(*SETTINGS, huge)
+        Asked(*SETTINGS, huge).settings()
     monkeypatch.undo()
-    assert turn_of(*SETTINGS, None).mask is None and small
+    assert Asked(*SETTINGS, None).settings().mask is None and small
 
 
-@pytest.mark.parametrize("share", [-0.5, math.inf, math.nan, "much", None])
+@pytest.mark.parametrize("share", [-0.5, 1e300, math.inf, math.nan, "much", None, True])
 def test_a_share_that_is_none_is_refused_and_not_left_out(share):
     with pytest.raises(InputError, match="share"):
-        turn_of("red", 1, 1, False, "blue", share, "", 0.5)
+        Asked("red", 1, 1, False, "blue", share, "", 0.5).settings()

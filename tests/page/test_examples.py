@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from styletransfer.catalog import Catalog, PackEntry, folder_entry, shipped_catalog
-from styletransfer.page.examples import paint_ahead
-from styletransfer.page.limits import Limits
-from styletransfer.page.studio import Studio, Turn
+from styletransfer.page.server import paint_ahead
+from styletransfer.page.studio import Limits, Studio
 from styletransfer.paths import SHIPPED_PACK
 from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.settings import PaintSettings
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.jpg"))
 
@@ -21,9 +21,9 @@ EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.jpg
 class Counting(StyleTransferPipeline):
     runs = 0
 
-    def paint(self, *arguments, **settings):
+    def paint_steps(self, *arguments, **settings):
         self.runs += 1
-        return super().paint(*arguments, **settings)
+        return super().paint_steps(*arguments, **settings)
 
 
 def counting_catalog(*folders):
@@ -61,7 +61,7 @@ def test_a_copy_of_an_example_is_shown_in_every_style_without_the_network(studio
     for number, example in enumerate(photos):
         copy = shutil.copy(example, tmp_path / f"brought-{number}.png")
         for style in ("red", "blue"):
-            shown = studio.show(Path(copy), Turn({style: 1.0})).after
+            shown = studio.show(Path(copy), PaintSettings({style: 1.0})).after
             np.testing.assert_array_equal(np.asarray(shown), np.asarray(plain(example, style)))
     assert studio.painter.runs == 4
 
@@ -70,11 +70,11 @@ def test_settings_of_an_example_work_as_with_any_photo(studio, photos, photo, tm
     plain = StyleTransferPipeline(studio.painter.generator, device="cpu")
     mask = Image.linear_gradient("L")
     copy = Path(shutil.copy(photos[0], tmp_path / "brought.png"))
-    shown = studio.show(copy, Turn({"red": 1.0}, strength=0.5, keep_colors=True, mask=mask)).after
+    shown = studio.show(copy, PaintSettings({"red": 1.0}, strength=0.5, keep_colors=True, mask=mask)).after
     expected = plain(photo, "red", strength=0.5, keep_colors=True, mask=mask)
     np.testing.assert_array_equal(np.asarray(shown), np.asarray(expected))
     assert studio.painter.runs == 4
-    for turn in (Turn({"red": 1.0}, brush_size=2), Turn({"red": 1.0, "blue": 0.5})):
+    for turn in (PaintSettings({"red": 1.0}, brush_size=2), PaintSettings({"red": 1.0, "blue": 0.5})):
         shown = studio.show(copy, turn).after
         expected = plain(photo, turn.mix, brush_size=turn.brush_size)
         np.testing.assert_array_equal(np.asarray(shown), np.asarray(expected))
@@ -88,7 +88,7 @@ def test_another_photo_of_the_same_size_is_not_taken_for_an_example(studio, phot
     photos[1].write_bytes(content + b"-")
     studio.paint_ahead(photos[1], "red")
     runs = studio.painter.runs
-    studio.show(other, Turn({"red": 1.0}))
+    studio.show(other, PaintSettings({"red": 1.0}))
     assert studio.painter.runs == runs + 1
 
 
@@ -122,7 +122,7 @@ def test_every_example_is_ready_in_every_style_that_ships(tmp_path):
     for example in EXAMPLES:
         copy = Path(shutil.copy(example, tmp_path))
         for key, card in catalog.styles.items():
-            shown = np.asarray(studio.show(copy, Turn({key: 1.0})).after, dtype=float)
+            shown = np.asarray(studio.show(copy, PaintSettings({key: 1.0})).after, dtype=float)
             expected = StyleTransferPipeline.__call__(pipelines[card.pack], example, card.name)
             assert np.abs(shown - np.asarray(expected)).max() <= 1
     assert {name: pipeline.runs for name, pipeline in pipelines.items()} == runs

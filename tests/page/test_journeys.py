@@ -38,9 +38,8 @@ from small_generators import add_discriminator, random_generator
 
 from styletransfer.images.files import load_picture
 from styletransfer.packs.card import write_card
-from styletransfer.page.events import SETTING_NAMES
 from styletransfer.page.look import SWATCH_SIZE
-from styletransfer.page.session import SCREEN_SIDE
+from styletransfer.page.requests import SETTING_NAMES
 from styletransfer.page.studio import SMALL_SIDE
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.results import mask_from_text, read_settings
@@ -224,8 +223,7 @@ def test_what_the_camera_sees_is_painted(page, pipeline):
     says(page, re.compile(r"^Red, \d+ × \d+ pixels\."))
     content = page.request.get(page.locator("#photo img").first.get_attribute("src")).body()
     seen = download(page)[1][..., :3]  # strokes as large in the whole as they are on the screen
-    brush_size = max(seen.shape) / SCREEN_SIDE
-    assert_alike(seen, pixels(pipeline(content, "red", brush_size=brush_size).convert("RGB")))
+    assert_alike(seen, pixels(pipeline(content, "red").convert("RGB")))
 
 
 def test_an_example_is_painted_by_one_click(page, pipeline):
@@ -282,7 +280,7 @@ def test_strength_brush_colors_and_a_mix_of_three_are_followed_and_taken_home(pa
 def test_only_what_is_drawn_over_is_painted_the_last_stroke_included(page, tmp_path, photo, pipeline):
     photo.resize((400, 320)).save(tmp_path / "photo.png")
     add(page, tmp_path / "photo.png")
-    says(page, re.compile("^Red, 400 × 320 pixels. About this photo: it is blurred"))
+    says(page, re.compile("^Red, 400 × 320 pixels. The photo is blurred"))
     open_more(page)
     page.locator("#part input").check()
     canvas = page.locator("#canvas canvas").first
@@ -424,7 +422,7 @@ def test_faults_of_a_photo_are_said_with_what_helps(page, tmp_path, photo):
         file = tmp_path / f"{fault}.png"
         faulty(photo, fault).save(file)
         add(page, file)
-        says(page, re.compile(rf"^Red, \d+ × \d+ pixels\. About this photo: .*{fault}.*{help_}"))
+        says(page, re.compile(rf"^Red, \d+ × \d+ pixels\. The photo .*{fault}.*{help_}"))
         page.locator("#photo").get_by_label("Remove Image").click()
         says(page, "")
 

@@ -37,21 +37,21 @@ def blurred(tmp_path, photo):
 
 SAID = {
     "zh-CN": {
-        "about": "Red，400 × 320 像素。 关于这张照片：它是模糊的，笔触没有多少边缘可循：换一张更清晰的会更好。",
+        "about": "Red，400 × 320 像素。 照片是模糊的，笔触没有多少边缘可循：换一张更清晰的会更好。",
         "reading": "保留的照片内容：",
         "nothing": "还没有照片：请先添加。",
         "toast": "没有画成",
         "many": "多张照片",
-        "report": re.compile(r"✗ bad\.png: 这张图片不是可以读取的图片；.*。"),
+        "report": re.compile(r"✗ bad\.png: 这张图片不是可以读取的图片：.*。"),
     },
     "en-US": {
-        "about": "Red, 400 × 320 pixels. About this photo: it is blurred, so there are few edges for strokes to "
-        "follow: a sharper copy helps.",
+        "about": "Red, 400 × 320 pixels. The photo is blurred, so there are few edges for strokes to follow: a sharper "
+        "copy helps.",
         "reading": "Kept of the photo: ",
         "nothing": "There is no photo yet: add one first.",
         "toast": "Not painted",
         "many": "Several photos",
-        "report": re.compile(r"✗ bad\.png: The picture is not a picture that can be read; .*\."),
+        "report": re.compile(r"✗ bad\.png: The picture is not a picture that can be read: .*\."),
     },
 }
 

@@ -10,7 +10,7 @@ from gradio_client import Client, handle_file
 from page_kit import assert_alike, pixels, start_app
 
 from styletransfer.page.events import Events
-from styletransfer.page.zero_gpu import PAINTING
+from styletransfer.page.server import PAINTING
 from styletransfer.pipeline import StyleTransferPipeline
 
 # What the real one (0.51) asks of a function: arguments and results as pickles, a generator's last word lost, and no
@@ -25,7 +25,7 @@ FAKE = """
         with open(os.environ["RECORD"], "a") as file:
             print(text, file=file)
 
-    loaded = sum(type(thing).__name__ == "StyleTransferPipeline" for thing in gc.get_objects())
+    loaded = sum(type(thing).__name__ in ("Painter", "StyleTransferPipeline") for thing in gc.get_objects())
     record(f"imported with {loaded} pipelines")
 
     def passed(value):
@@ -91,7 +91,8 @@ def app(request, pack, record, tmp_path_factory):
 
 
 def test_every_event_that_runs_a_network_has_the_gpu():
-    runs = re.compile(r"self\.(studio\.(show|paint|paint_all|explain|in_every_style)|_preview|_paint|follow)\b")
+    below = r"studio\.(show|paint|paint_all|explain)|_previews?|_example|_paint|follow"
+    runs = re.compile(rf"self\.({below})\b")
     events = {name: inspect.getsource(event) for name, event in vars(Events).items() if inspect.isfunction(event)}
     assert {name for name, text in events.items() if not name.startswith("_") and runs.search(text)} == set(PAINTING)
 

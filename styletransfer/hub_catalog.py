@@ -4,7 +4,9 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from styletransfer.catalog import Catalog, PackEntry, StyleCard, folder_entry
 from styletransfer.errors import InputError
@@ -12,10 +14,12 @@ from styletransfer.hub.errors import told_plainly
 from styletransfer.hub.packs import PackInfo, search_packs
 from styletransfer.hub.repos import resolve_pack
 from styletransfer.packs.contents import MAX_SAMPLE_BYTES, SAMPLES
-from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.packs.folder import load_pack
+from styletransfer.painter import Painter
 
 PACKS_VARIABLE = "STYLETRANSFER_PACKS"  # org/a@sha,org/b
 AUTHORS_VARIABLE = "STYLETRANSFER_AUTHORS"  # org,other
+PRIVATE_VARIABLE = "STYLETRANSFER_PRIVATE"  # 1: the authors' private and unfinished packs, too
 PERIOD_VARIABLE = "STYLETRANSFER_HUB_SECONDS"  # between two looks at the Hub
 PERIOD = 300.0
 MAX_SAMPLES = 32  # pictures fetched of one pack before any of its styles is used
@@ -29,40 +33,51 @@ def watch_hub(catalog: Catalog, environment: Mapping[str, str] = os.environ) -> 
     Whoever calls never waits for the network. What fails leaves a note in the catalog, which goes when it works.
     """
     packs, authors = (_list(environment.get(name, "")) for name in (PACKS_VARIABLE, AUTHORS_VARIABLE))
+    private = environment.get(PRIVATE_VARIABLE) == "1"
     if not packs and not authors:
         return None
     try:
         period = max(1.0, float(environment.get(PERIOD_VARIABLE) or PERIOD))
     except ValueError:
-        raise InputError(f"{PERIOD_VARIABLE} is {environment[PERIOD_VARIABLE]!r}: give a number of seconds.") from None
+        raise InputError(
+            "{name} must be a number of seconds, not {value}.",
+            name=PERIOD_VARIABLE,
+            value=repr(environment[PERIOD_VARIABLE]),
+        ) from None
     catalog.is_watching = True
-    thread = threading.Thread(target=_watch, args=(catalog, packs, authors, period), daemon=True, name="hub")
+    asked = (catalog, packs, authors, private, period)
+    thread = threading.Thread(target=_watch, args=asked, daemon=True, name="hub")
     thread.start()
     return thread
 
 
-def look_once(catalog: Catalog, packs: Sequence[str], authors: Sequence[str], known: dict[str, str]) -> None:
+def look_once(
+    catalog: Catalog, packs: Sequence[str], authors: Sequence[str], known: dict[str, str], private: bool = False
+) -> None:
     """Offer all packs that are there and new.
 
     Args:
         catalog: where they go.
         packs: one by one, `org/name[@revision]`.
-        authors: whose packs are offered, as far as they bear our tag.
-        known: repository -> commit of what is offered already; brought up to date.
+        authors: whose packs are offered, as far as they bear our tag, are public, and their training is over.
+        known: repository -> commit of what has been offered already; brought up to date. What then failed comes again
+            when its commit changes.
+        private: whether the authors' private packs are offered, too, and those still in training.
     """
     for author in authors:
-        _look(catalog, f"the packs of {author}", lambda author=author: search_packs([author]), known)
+        _look(catalog, f"the packs of {author}", lambda author=author: _of_author(author, private), known)
     for pack in packs:
-        if not _look(catalog, f"a look for {pack}", lambda pack=pack: _named(pack), known) and pack not in known:
+        repo = pack.partition("@")[0]
+        if not _look(catalog, f"a look for {repo}", lambda pack=pack: _named(pack), known) and repo not in known:
             _offer_cached(catalog, pack, known)
 
 
-def _watch(catalog: Catalog, packs: Sequence[str], authors: Sequence[str], period: float) -> None:
+def _watch(catalog: Catalog, packs: Sequence[str], authors: Sequence[str], private: bool, period: float) -> None:
     known: dict[str, str] = {}
     pause = threading.Event()
     while True:
         try:
-            look_once(catalog, packs, authors, known)
+            look_once(catalog, packs, authors, known, private)
         except Exception:  # the page goes on without; the next look may see better
             _log.exception("Looking for packs on the Hub failed.")
         pause.wait(period)
@@ -73,7 +88,7 @@ def _look(catalog: Catalog, place: str, ask: Callable[[], list[PackInfo]], known
     try:
         found = ask()
     except InputError as error:
-        catalog.note_failure(place, str(error))
+        catalog.note_failure(place, error.sentence)
         return False
     catalog.forget_failure(place)
     for info in found:
@@ -83,10 +98,15 @@ def _look(catalog: Catalog, place: str, ask: Callable[[], list[PackInfo]], known
     return True
 
 
+def _of_author(author: str, private: bool) -> list[PackInfo]:
+    """What an author's card-carrying packs offer to everybody: a page must not show what its owner alone can see."""
+    return [info for info in search_packs([author]) if private or (info.is_finished and not info.private)]
+
+
 def _named(pack: str) -> list[PackInfo]:
     found = search_packs(repos=[pack])
     if not found:
-        raise InputError(f"The pack {pack} is left out: its card names no styles.")
+        raise InputError("The pack {pack} is left out: its card names no styles.", pack=pack)
     return found
 
 
@@ -98,7 +118,12 @@ def _entry(info: PackInfo) -> PackEntry:
         StyleCard(f"{info.repo_id}:{name}", name, title, info.repo_id, info.repo_id, samples.get(name), source)
         for name, title in info.styles.items()
     )
-    return PackEntry(info.repo_id, lambda: StyleTransferPipeline.from_pretrained(source), tuple(cards), is_local=False)
+    return PackEntry(info.repo_id, partial(_load, source, info.repo_id), tuple(cards), is_local=False)
+
+
+def _load(source: str, name: str, **place: Any) -> Painter:
+    folder = resolve_pack(source)
+    return Painter(load_pack(folder, name), folder=folder, **place)
 
 
 def _sample(info: PackInfo, style: str) -> Path | None:
@@ -119,18 +144,17 @@ def _sample(info: PackInfo, style: str) -> Path | None:
 
 def _offer_cached(catalog: Catalog, pack: str, known: dict[str, str]) -> None:
     """Without an answer from the Hub, offer the copy that was fetched before, if there is one."""
+    repo = pack.partition("@")[0]
     try:
-        folder = resolve_pack(pack)
-        entry = folder_entry(folder)
+        entry = folder_entry(resolve_pack(pack))
     except InputError:
         return  # why the Hub did not answer is noted already
-    repo = pack.partition("@")[0]
     cards = tuple(
         StyleCard(f"{repo}:{card.name}", card.name, card.title, repo, card.note, card.sample, repo)
         for card in entry.styles
     )
-    catalog.add(PackEntry(repo, entry.load, cards))
-    known[pack] = ""
+    catalog.add(PackEntry(repo, partial(_load, pack, repo), cards))
+    known[repo] = ""
 
 
 def _list(text: str) -> list[str]:

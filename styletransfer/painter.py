@@ -1,0 +1,269 @@
+"""One network at work: any photo in any settings, in one pass or tile by tile."""
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from styletransfer.errors import InputError
+from styletransfer.images.files import Picture, load_picture, picture_to_tensor, tensor_to_picture
+from styletransfer.images.finishing import finish, soft_mask
+from styletransfer.models.generator import STRIDE, Generator
+from styletransfer.packs import folder as packs
+from styletransfer.settings import Mask, PaintSettings, Style
+from styletransfer.steps import Steps, drained, stretched
+
+LEAST_SIDE = 16  # pixels
+WHOLE_PIXELS = 1024 * 1024  # up to here a picture is painted in one pass, with its own statistics
+TILE_SIZE = 512  # side of what a tile adds to a larger picture; margins come on top
+
+Photo = Mask  # both are pictures, opened or not
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
+
+
+class Layers:
+    """The two layers of a painting that take long, made anew each time; who turns one photo often may keep them."""
+
+    def mask(self, mask: Image.Image, size: tuple[int, int]) -> Image.Image:
+        """The mask for a picture of that size, its edge softened."""
+        return soft_mask(mask, size)
+
+    def painting(self, painter: "Painter", rgb: Image.Image, settings: PaintSettings) -> Steps[Image.Image]:
+        """The painting alone, "RGB", as large as the photo."""
+        return painter.paint_steps(rgb, settings.mix, settings.stroke_scale(rgb.size))
+
+
+class Painter:
+    """Paints photos with a trained generator.
+
+    Args:
+        generator: in float32; it is moved to `device` and its convolutions run in `dtype` from here on.
+        folder: the pack it came from, for its sample pictures.
+        device: where to paint; the fastest one there is when None.
+        dtype: of the convolutions; bfloat16 where the device computes it natively when None, else float32.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        *,
+        folder: Path | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.device, self.dtype = place_of(device, dtype)
+        self.generator = generator.to(self.device).convolve_in(self.dtype).eval()
+        self.folder = folder
+
+    @property
+    def styles(self) -> dict[str, str]:
+        """Name -> title of every style, in the pack's order."""
+        return self.generator.styles
+
+    def sample(self, style: str) -> Path | None:
+        """The picture that shows a style, where the pack has one."""
+        return packs.sample_path(self.folder, style) if self.folder else None
+
+    def __call__(self, photo: Photo, style: Style | PaintSettings, **turns: Any) -> Image.Image:
+        """Paint one photo, see `StyleTransferPipeline.__call__`."""
+        return drained(self.steps(photo, style, **turns))
+
+    @torch.inference_mode()
+    def steps(
+        self, photo: Photo, style: Style | PaintSettings, *, layers: Layers | None = None, **turns: Any
+    ) -> Steps[Image.Image]:
+        """Paint a photo tile by tile: yields the share that is done, returns the painting.
+
+        Args:
+            photo: a picture, opened or not; any size from 16x16 pixels.
+            style: settings; or a style or a mix, with the other settings as keywords, see `PaintSettings`.
+            layers: keeps what was made before; None makes all of it anew.
+
+        Raises:
+            InputError: unreadable or too small photo, settings out of bounds, unknown style, or a network that paints
+                no numbers.
+        """
+        settings, layers = PaintSettings.of(style, **turns), layers or Layers()
+        self.check(settings)
+        picture = photo if isinstance(photo, Picture) else load_picture(photo)
+        check_size(picture.size)
+        mask = None if settings.mask is None else layers.mask(settings.mask, picture.size)
+        if settings.strength == 0:
+            return picture.compose().copy()  # the caller goes on with the photo
+        painting = yield from layers.painting(self, picture.rgb, settings)
+        laid = finish(picture.rgb, painting, strength=settings.strength, keep_colors=settings.keep_colors, mask=mask)
+        return Picture(laid, picture.alpha).compose()
+
+    def to(self, *place: str | torch.device | torch.dtype) -> "Painter":
+        """Move to a device, a dtype of the convolutions, or both, as in diffusers; returns the painter itself."""
+        for one in place:
+            self.placed(**({"dtype": one} if isinstance(one, torch.dtype) else {"device": one}))
+        return self
+
+    def placed(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "Painter":
+        """The painter itself, moved to what is given."""
+        self.device, self.dtype = torch.device(device or self.device), dtype or self.dtype
+        self.generator = self.generator.to(self.device).convolve_in(self.dtype)
+        return self
+
+    def check(self, settings: PaintSettings) -> None:
+        """Raises InputError where the settings ask for a style that is not here."""
+        unknown = [name for name in settings.mix if name not in self.styles]
+        if unknown:
+            raise no_style(unknown[0], self.styles)
+
+    def paint(self, rgb: Image.Image, style: Style, scale: float = 1.0) -> Image.Image:
+        """The painting alone: "RGB" of at least 16x16 pixels in, "RGB" of the same size out; see `paint_steps`."""
+        settings = PaintSettings(style)
+        self.check(settings)
+        return drained(self.paint_steps(rgb, settings.mix, scale))
+
+    @torch.inference_mode()
+    def paint_steps(self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0) -> Steps[Image.Image]:
+        """The painting alone, in steps.
+
+        Args:
+            rgb: "RGB" of at least 16x16 pixels.
+            mix: style name -> share, as `PaintSettings` has them.
+            scale: width of the strokes in the picture's pixels, as a multiple of what was learned.
+        """
+        weights = self._style_weights(mix)
+        if scale == 1:
+            return (yield from self._painted(rgb, weights))
+        first = 1.0 if scale < 1 else 1 / (1 + scale**2)  # share of all pixels that are painted
+        painting = yield from stretched(self._painted(rescaled(rgb, 1 / scale), weights), 0, first)
+        painting = painting.resize(rgb.size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC)
+        if scale < 1:
+            return painting
+        # Enlarged strokes are blurred. Painted over once more they are sharp again, and stay large. The share of the
+        # photo keeps its contours, and makes the step from a brush of 1 to a slightly larger one a small one.
+        again = Image.blend(painting, rgb, 1 / scale**2)
+        return (yield from stretched(self._painted(again, weights), first, 1))
+
+    def _painted(self, rgb: Image.Image, weights: Tensor) -> Steps[Image.Image]:
+        painting, done = Image.new("RGB", rgb.size), 0
+        for box, tile in self._paint(rgb, weights):
+            if not tile.isfinite().all():  # as 8 bits it would be black
+                raise InputError(
+                    "The network of {styles} paints no picture, its weights are damaged: use another copy of the pack.",
+                    styles=" + ".join(self.styles.values()),
+                )
+            painting.paste(tensor_to_picture(tile), box[:2])
+            done += (box[2] - box[0]) * (box[3] - box[1])
+            yield done / (rgb.width * rgb.height)
+        return painting
+
+    def _style_weights(self, mix: Mapping[str, float]) -> Tensor:
+        most = max(mix.values())  # first to at most 1: float32 does not hold 1e-60
+        return self.generator.style_weights({name: w / most for name, w in mix.items()}).to(self.device)
+
+    def _paint(self, rgb: Image.Image, weights: Tensor) -> Iterator[tuple[Box, Tensor]]:
+        """Painted boxes (1, 3, h, w) that together cover the picture."""
+        width, height = rgb.size
+        if width * height <= WHOLE_PIXELS:
+            yield (0, 0, width, height), self.generator(self._tensor(rgb), weights)
+            return
+        plain = self.generator.fold(weights, self.generator.measure(self._tensor(_thumbnail(rgb)), weights))
+        for box in _tiles(width, height, TILE_SIZE):
+            around = _grow(box, self.generator.margin, width, height)
+            corner = torch.tensor([[around[1], around[0]]], device=self.device)
+            painted = plain(self._tensor(rgb.crop(around)), corner)
+            left, top = box[0] - around[0], box[1] - around[1]
+            yield box, painted[..., top : top + box[3] - box[1], left : left + box[2] - box[0]]
+
+    def _tensor(self, rgb: Image.Image) -> Tensor:
+        return picture_to_tensor(rgb).to(self.device)
+
+
+class OverlaidPainter(Painter):
+    """Paints a mix of networks that were trained apart: each its own painting, laid over one another.
+
+    Args:
+        painters: style name -> the painter that has it, and its name there.
+    """
+
+    def __init__(self, painters: Mapping[str, tuple[Painter, str]]) -> None:
+        first = next(iter(painters.values()))[0]
+        self.device, self.dtype, self.generator, self.folder = first.device, first.dtype, first.generator, None
+        self._painters = dict(painters)
+
+    @property
+    def styles(self) -> dict[str, str]:
+        """Name -> title of every style of the mix."""
+        return {name: painter.styles[own] for name, (painter, own) in self._painters.items()}
+
+    def paint_steps(self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0) -> Steps[Image.Image]:
+        """The weighted mean of the paintings, within a level; arguments as `Painter.paint_steps`."""
+        laid, total, parts = None, 0.0, {name: share for name, share in mix.items() if share}
+        for place, (name, share) in enumerate(parts.items()):
+            painter, own = self._painters[name]
+            start, end = place / len(parts), (place + 1) / len(parts)
+            painting = yield from stretched(painter.paint_steps(rgb, {own: 1.0}, scale), start, end)
+            total += share
+            laid = painting if laid is None else Image.blend(laid, painting, share / total)
+        return laid
+
+
+def no_style(name: str, known: Mapping[str, object]) -> InputError:
+    """There is no style of that name; the sentence lists those that there are."""
+    listed = ", ".join(known)
+    return InputError("There is no style {style}: choose from {styles}.", style=repr(name[:80]), styles=listed)
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Raises InputError for a photo (width, height) that is too small to be painted."""
+    width, height = size
+    if min(size) < LEAST_SIDE:
+        raise InputError(
+            "The photo is {width}x{height} pixels: the least that can be painted is 16x16.", width=width, height=height
+        )
+
+
+def place_of(
+    device: str | torch.device | None = None, dtype: torch.dtype | None = None
+) -> tuple[torch.device, torch.dtype]:
+    """Where to paint, and in which arithmetic: what is given, else the fastest there is."""
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return device, dtype or fastest_dtype(device)
+
+
+def fastest_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it natively; elsewhere it would be emulated, slower than float32."""
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        native = device.type == "cpu" and _cpu_has_bfloat16()
+    return torch.bfloat16 if native else torch.float32
+
+
+def _cpu_has_bfloat16() -> bool:
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private, absent in some releases
+    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+
+
+def rescaled(rgb: Image.Image, scale: float) -> Image.Image:
+    """The picture at that scale, no side of it below what can be painted."""
+    size = (max(LEAST_SIDE, round(rgb.width * scale)), max(LEAST_SIDE, round(rgb.height * scale)))
+    return rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _thumbnail(rgb: Image.Image) -> Image.Image:
+    """The whole picture with about WHOLE_PIXELS pixels: what its statistics are measured on."""
+    return rescaled(rgb, math.sqrt(WHOLE_PIXELS / (rgb.width * rgb.height)))
+
+
+def _tiles(width: int, height: int, side: int) -> Iterator[Box]:
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            yield left, top, min(left + side, width), min(top + side, height)
+
+
+def _grow(box: Box, margin: int, width: int, height: int) -> Box:
+    """The box with its margin, inside the picture; the margin is a whole number of cells, so cells stay in place."""
+    assert margin % STRIDE == 0 and TILE_SIZE % STRIDE == 0
+    left, top, right, bottom = box
+    return max(0, left - margin), max(0, top - margin), min(width, right + margin), min(height, bottom + margin)
