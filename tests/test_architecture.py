@@ -214,7 +214,7 @@ def test_a_door_opens_on_its_one_module_only(file, target):
         ("pipeline", "from styletransfer.data.samples import crops", "data.samples"),
         ("hub.repos", "import importlib\nimportlib.import_module('styletransfer.cli.paint')", "cli.paint"),
         ("training.watch", "from styletransfer.evaluation.metrics import ssim", "evaluation.metrics"),
-        ("evaluation.judge", "from styletransfer.training.config import pairs", "training.config"),
+        ("evaluation.meter", "from styletransfer.training.config import pairs", "training.config"),
         ("page.app", "if True:\n    from styletransfer.cli import paint", "cli.paint"),
         ("page.app", "from styletransfer.data.crops import Cropper", "data.crops"),
         ("cli.paint", "from styletransfer.page.studio import Studio", "page.studio"),

@@ -35,6 +35,25 @@ def test_the_readme_is_short_and_begins_with_the_settings_of_a_space():
     assert (settings["sdk"], settings["app_file"]) == ("gradio", "app.py")
 
 
+def missing_names(text):
+    """Functions that a walk names after a file (`a/b.py` ... `name`) and that the file does not define."""
+    file, missing = None, []
+    for word in re.findall(r"`([\w/.]+)`", text):
+        if word.endswith(".py"):
+            file = (ROOT / word).read_text(encoding="utf-8")
+        elif word != "style_weights" and f"def {word}(" not in file:
+            missing.append(word)
+    return missing
+
+
+def test_the_walk_names_functions_that_are_there():
+    rows = (ROOT / "docs" / "walk.md").read_text(encoding="utf-8").split("\n| ")[2:]
+    assert len(rows) == 5
+    assert [name for row in rows for name in missing_names(row)] == []
+    assert missing_names("`styletransfer/steps.py`: `drained` and `patiently`") == ["patiently"]
+    assert max(int(row.split("|")[2]) for row in rows) <= 3
+
+
 def test_the_python_lines_of_the_readme_paint(photo, tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (tmp_path / "styles").symlink_to(ROOT / "styles")

@@ -86,7 +86,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             raise InputError(f"There is no folder {path.parent} for {path.name}: make it first.")
     # Modules that need torch are imported here, so that --help and mistyped arguments are answered at once.
     from styletransfer.evaluation.evaluate import evaluate
-    from styletransfer.evaluation.judge import WeightFiles
+    from styletransfer.evaluation.meter import WeightFiles
     from styletransfer.evaluation.report import contact_sheet, table
     from styletransfer.images.files import save_picture
     from styletransfer.training.config import pairs

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from styletransfer.data.crops import Row, row_name, row_source
 from styletransfer.data.sources import load_source
 from styletransfer.errors import InputError
-from styletransfer.evaluation.judge import LEAST_SIDE, Judge, Look, Score, Style, WeightFiles, mean_style
+from styletransfer.evaluation.meter import LEAST_SIDE, Look, Meter, Score, Style, WeightFiles, mean_style
 from styletransfer.evaluation.metrics import PATCH_COUNT
 from styletransfer.evaluation.report import PAINTED, PICTURES, collection_rows, summary
 from styletransfer.images.files import fit_long_side, load_picture, picture_to_tensor, tensor_to_picture
@@ -68,9 +68,9 @@ class _Paintings:
 class Evaluator:
     """Measures a pack; see `evaluate`."""
 
-    def __init__(self, pipeline: StyleTransferPipeline, judge: Judge, size: int, team: PartialState) -> None:
+    def __init__(self, pipeline: StyleTransferPipeline, meter: Meter, size: int, team: PartialState) -> None:
         self.pipeline = pipeline
-        self.judge = judge
+        self.meter = meter
         self.size = size
         self.team = team
         self.notes: list[str] = []
@@ -106,10 +106,10 @@ class Evaluator:
 
         def measure(index: int, row: Row) -> tuple[Look | None, dict[str, Tensor]]:
             painting = picture_to_tensor(self.load(row))
-            look = self.judge.look(painting, each, seed=index) if index in chosen or index in shown else None
+            look = self.meter.look(painting, each, seed=index) if index in chosen or index in shown else None
             if index in shown:
-                look.brushwork = self.judge.brushwork_target(painting)
-            return look, self.judge.features(painting) if is_collection else {}
+                look.brushwork = self.meter.brushwork_target(painting)
+            return look, self.meter.features(painting) if is_collection else {}
 
         found = self.shared(rows, measure, f"paintings of {name}")
         looks = [look for look, _ in found if look is not None]
@@ -123,9 +123,9 @@ class Evaluator:
         """Paint one photo in every style, and measure the paintings and the two baselines."""
         picture = self.load(row)
         tensor = picture_to_tensor(picture)
-        look = self.judge.look(tensor)
+        look = self.meter.look(tensor)
         collections = any(paintings.features for paintings in styles.values())
-        own_features = self.judge.features(tensor) if collections else {}
+        own_features = self.meter.features(tensor) if collections else {}
         result = _Photo({}, {}, {"photo": fit_long_side(picture, FIGURE_SIDE)})
         for style, paintings in styles.items():
             painted = self.pipeline(picture, style)
@@ -135,15 +135,15 @@ class Evaluator:
                 "colors_only": picture_to_tensor(colored),
                 PAINTED: picture_to_tensor(painted),
             }
-            before = self.judge.brushwork_before(tensor, paintings.style)
-            looks = {kind: look if x is tensor else self.judge.look(x) for kind, x in shown.items()}
+            before = self.meter.brushwork_before(tensor, paintings.style)
+            looks = {kind: look if x is tensor else self.meter.look(x) for kind, x in shown.items()}
             result.scores[style] = {
-                kind: self.judge.score(name, x, tensor, looks[kind], paintings.style, before)
+                kind: self.meter.score(name, x, tensor, looks[kind], paintings.style, before)
                 for kind, x in shown.items()
             }
             if paintings.features:
                 result.features[style] = {
-                    kind: own_features if x is tensor else self.judge.features(x) for kind, x in shown.items()
+                    kind: own_features if x is tensor else self.meter.features(x) for kind, x in shown.items()
                 }
             result.small[style] = fit_long_side(painted, FIGURE_SIDE)
         return result
@@ -180,8 +180,8 @@ def evaluate(
     rows = {name: load_source(source) for name, source in styles.items()}
     photo_rows = load_source(photos)
     photo_rows = photo_rows.select(evenly_spaced(range(len(photo_rows)), limit or len(photo_rows)))
-    judge = Judge(weights, team.device, collections=any(len(found) >= LEAST_COLLECTION for found in rows.values()))
-    evaluator = Evaluator(pipeline, judge, size, team)
+    meter = Meter(weights, team.device, collections=any(len(found) >= LEAST_COLLECTION for found in rows.values()))
+    evaluator = Evaluator(pipeline, meter, size, team)
     paintings = {name: evaluator.paintings(name, found) for name, found in rows.items()}
 
     def measure(index: int, row: Row) -> _Photo:
@@ -195,12 +195,12 @@ def evaluate(
         "long_side": size,
         "seed": seed,
         "processes": team.num_processes,
-        "networks": judge.networks,
+        "networks": meter.networks,
         "styles": {name: _style_numbers(name, measured, found, seed) for name, found in paintings.items()},
     }
     refused = {name: numbers["styles"][name].pop("refused", None) for name in paintings}
     reasons = [f"{name}: {reason}" for name, reason in refused.items() if reason]
-    numbers["notes"] = [*judge.notes, *reasons, *evaluator.notes]
+    numbers["notes"] = [*meter.notes, *reasons, *evaluator.notes]
     return Evaluation(numbers, _figure(measured, paintings))
 
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from styletransfer.evaluation import distributions
-from styletransfer.evaluation.judge import Score
+from styletransfer.evaluation.meter import Score
 
 PAINTED = "painted"
 PICTURES = ("photo_itself", "colors_only", PAINTED)  # two baselines, and the paintings of the pack

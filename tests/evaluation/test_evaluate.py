@@ -19,7 +19,7 @@ from training_kit import Command, free_port
 
 from styletransfer.cli import paint as cli
 from styletransfer.evaluation import distributions
-from styletransfer.evaluation.judge import Judge, Score, WeightFiles
+from styletransfer.evaluation.meter import Meter, Score, WeightFiles
 from styletransfer.evaluation.report import collection_rows, contact_sheet, summary, table
 from styletransfer.models.features import LPIPS_CHANNELS
 from styletransfer.models.generator import Generator
@@ -229,9 +229,9 @@ def test_weights_that_torchvision_cannot_download_are_named(tmp_path: Path, monk
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for name in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
-    judge = Judge(WeightFiles(content="random"), torch.device("cpu"))
-    assert judge.vgg is None
-    (note,) = [note for note in judge.notes if note.startswith("the style distance is left out")]
+    meter = Meter(WeightFiles(content="random"), torch.device("cpu"))
+    assert meter.vgg is None
+    (note,) = [note for note in meter.notes if note.startswith("the style distance is left out")]
     assert "VGG-19's ImageNet weights" in note and "--style-network-weights" in note
 
 

@@ -77,7 +77,7 @@ class Score:
     grid_periods: dict[str, float]  # period in pixels -> gray levels
 
 
-class Judge:
+class Meter:
     """Measures pictures, given as (1, 3, H, W) in [-1, 1] with sides of at least 32.
 
     Args:
