@@ -80,7 +80,7 @@ def versions() -> dict[str, str]:
 
 def _git(root: Path, *words: str) -> str | None:
     """What git says of a checkout; None where there is none."""
-    if not (root / ".git").exists():  # else git would find the repository that an environment happens to lie in
+    if not (root / ".git").exists():  # git itself would search the parent folders, too
         return None
     command = ["git", "-C", str(root), *words]
     try:

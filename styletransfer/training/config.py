@@ -110,6 +110,11 @@ class TrainingConfig:
     deep_style_weight: float = _flag(0.5, "Weight of the style loss in deep layers, relative to --style-loss-weight.")
     calm_weight: float = _flag(0.5, "Weight of a second style loss on the calmest part of each photo.")
     content_loss_weight: float = _flag(0.2, "Weight of the content loss, which keeps deep features of the photo.")
+    content_ramp: float = _flag(
+        0.6,
+        "Share of the steps over which the content weight rises from a quarter to its full value; "
+        "0 uses the full weight from the start.",
+    )
     tone_weight: float = _flag(0.3, "Weight of the tone loss, which keeps light and dark areas of the photo.")
     content_balance: tuple[str, ...] = _flag(
         (), "Factor on the content weight of one style. Repeat for more styles.", metavar="NAME=FACTOR"
@@ -265,6 +270,8 @@ class TrainingConfig:
                 raise InputError(f"--{name.replace('_', '-')} needs --push-to-hub org/name.")
         if self.crop_size % 16:
             raise InputError(f"--crop-size is {self.crop_size}: it must be a multiple of 16.")
+        if self.content_ramp > 1:
+            raise InputError(f"--content-ramp is {self.content_ramp}: it must be 0 to 1.")
         if self.loss_margin % 8 or self.crop_size - 2 * self.loss_margin < 64:
             raise InputError(
                 f"--loss-margin is {self.loss_margin}: it must be a multiple of 8 that leaves 64 pixels of a crop."

@@ -23,7 +23,9 @@ from styletransfer.training.config import TrainingConfig, pairs
 
 TARGET_PAINTINGS = 64  # of a style: as many are looked at
 CLOUD = 4096  # feature vectors kept of each layer and style, drawn from all of its paintings
-CALM_TRIES = 6  # places looked at to find a calm one
+CALM_TRIES = 12  # places looked at to find a calm one
+CALM_SPREAD = 0.15  # deviation of luminance in [-1, 1] at which a place counts half as calm as a blank one
+FIRST_CONTENT = 0.25  # of the content weight, at the first step
 
 Paintings = Callable[[str, int], Iterable[Tensor]]  # of a style, at most so many: (1, 3, H, W) in [-1, 1]
 
@@ -269,16 +271,23 @@ class Objective(nn.Module):
         for name, term in self.style.items():
             terms[name] = weights[name] * term(look, style_weights, draws).mean()
         if self.style and config.calm_weight:
-            calm = self._look(calmest(fake_painting, photo, config.calm_size, draws))
-            asked = [weights[name] * term(calm, style_weights, draws).mean() for name, term in self.style.items()]
-            terms["calm"] = config.calm_weight * sum(asked)
+            places, calmness = calmest(fake_painting, photo, config.calm_size, draws)
+            calm = self._look(places)
+            asked = {name: calmness * term(calm, style_weights, draws) for name, term in self.style.items()}
+            terms["calm"] = config.calm_weight * sum(weights[name] * loss.mean() for name, loss in asked.items())
         if self.content:
-            terms["content"] = config.content_loss_weight * self.content(look, self._look(photo), style_weights).mean()
+            weight = config.content_loss_weight * self._ramp(step)
+            terms["content"] = weight * self.content(look, self._look(photo), style_weights).mean()
         if self.matching:
             terms["feature_matching"] = (
                 config.feature_matching_weight * self.matching(look, style_weights, draws).mean()
             )
         return terms | self._of_pixels(fake_painting, photo)
+
+    def _ramp(self, step: int) -> float:
+        """Share of the content weight at a step: asked for in full from the start, it forbids the first strokes."""
+        last = self.config.content_ramp * self.config.steps
+        return FIRST_CONTENT + (1 - FIRST_CONTENT) * min(1.0, step / last) if last else 1.0
 
     def _of_pixels(self, fake_painting: Tensor, photo: Tensor) -> dict[str, Tensor]:
         config = self.config
@@ -319,11 +328,12 @@ class Objective(nn.Module):
             term.learn(styles)
 
 
-def calmest(pictures: Tensor, photos: Tensor, side: int, draws: Draws) -> Tensor:
+def calmest(pictures: Tensor, photos: Tensor, side: int, draws: Draws) -> tuple[Tensor, Tensor]:
     """(N, 3, H, W) -> (N, 3, side, side): of each picture the square whose photo varies least in luminance.
 
     Style is a distribution over the whole crop: asked of the whole only, strokes crowd where the photo is busy, and its
-    sky stays bare.
+    sky stays bare. With each square comes how calm it is, (N,), 1.5 where it is blank: a crop without a calm place
+    should keep its photo.
     """
     height, width = pictures.shape[-2:]
     side = min(side, height, width)
@@ -334,7 +344,9 @@ def calmest(pictures: Tensor, photos: Tensor, side: int, draws: Draws) -> Tensor
     gray = losses.luminance(photos.float())
     spread = torch.stack([gray[square].flatten(1).std(dim=1) for square in squares])  # (tries, N)
     candidates = torch.stack([pictures[square] for square in squares])  # (tries, N, 3, side, side)
-    return candidates[spread.argmin(dim=0), torch.arange(len(pictures), device=pictures.device)]
+    least, chosen = spread.min(dim=0)
+    calmness = 1.5 / (1 + (least / CALM_SPREAD).square())
+    return candidates[chosen, torch.arange(len(pictures), device=pictures.device)], calmness
 
 
 # ---- from a config ---------------------------------------------------------------------------------------------------

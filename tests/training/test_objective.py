@@ -8,7 +8,7 @@ from torch import Tensor
 from styletransfer.errors import InputError
 from styletransfer.models import losses
 from styletransfer.training.config import TrainingConfig
-from styletransfer.training.objective import Draws, Look, Objective, Part, calmest
+from styletransfer.training.objective import CALM_TRIES, FIRST_CONTENT, Draws, Look, Objective, Part, calmest
 
 FREE = {"adversarial_weight": 0.0, "grid_weight": 0.0, "tone_weight": 0.0, "calm_weight": 0.0}
 
@@ -144,13 +144,32 @@ def test_feature_matching_is_the_distance_to_the_mean_over_the_paintings_of_the_
 
 def test_the_calm_place_is_where_the_photo_varies_least() -> None:
     photos, draws = torch.rand(2, 3, 96, 96) * 2 - 1, Draws(0, 0)
-    corners = Draws(0, 0).corners(96, 96, 24, 6)
+    corners = Draws(0, 0).corners(96, 96, 24, CALM_TRIES)
     for photo, (top, left) in zip(photos, corners[2:4], strict=True):
         photo[:, top : top + 24, left : left + 24] *= 0.05
     pictures = torch.rand(2, 3, 96, 96)
-    found = calmest(pictures, photos, 24, draws)
+    found, calmness = calmest(pictures, photos, 24, draws)
     for picture, square, (top, left) in zip(pictures, found, corners[2:4], strict=True):
         assert torch.equal(square, picture[:, top : top + 24, left : left + 24])
+    assert calmness.min() > 1.4
+
+
+def test_a_photo_without_a_calm_place_keeps_more_of_itself() -> None:
+    busy = torch.rand(1, 3, 96, 96).round() * 2 - 1
+    _, blank = calmest(busy, torch.zeros_like(busy), 24, Draws(0, 0))
+    _, calmness = calmest(busy, busy, 24, Draws(0, 0))
+    assert blank.item() == pytest.approx(1.5) and calmness.item() < 0.2
+
+
+def test_content_is_asked_for_little_by_little() -> None:
+    objective = build(configure(steps=100, content_ramp=0.5))
+    start, middle, later, end = (
+        objective(PAINTINGS, PHOTOS, STYLES, step)["content"].item() for step in (0, 25, 50, 99)
+    )
+    assert start == pytest.approx(FIRST_CONTENT * end) and later == pytest.approx(end)
+    assert middle == pytest.approx((1 + FIRST_CONTENT) / 2 * end)
+    whole = build(configure(steps=100, content_ramp=0.0))
+    assert whole(PAINTINGS, PHOTOS, STYLES, 0)["content"].item() == pytest.approx(end)
 
 
 def test_calm_places_are_asked_for_the_style_once_more() -> None:
