@@ -1,11 +1,13 @@
-"""The page: choose a style by its picture, add a photo, turn it, take home the painting."""
+"""The page: add a photo, choose a style by its picture, turn it, take home the painting."""
 
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
+from gradio.i18n import I18nData
 
 from styletransfer.catalog import Catalog, chosen_catalog
 from styletransfer.errors import InputError
@@ -13,31 +15,22 @@ from styletransfer.hub_catalog import watch_hub
 from styletransfer.images.files import PICTURE_SUFFIXES
 from styletransfer.page.api import NAMES, connect_answers, named
 from styletransfer.page.drawing import Drawing, ask_canvas, build_drawing, connect_drawing
-from styletransfer.page.events import MANY, NO_STYLE, Events, choices, notes_of
+from styletransfer.page.events import MANY, NO_STYLE, Events, notes_of
 from styletransfer.page.head import head_settings
-from styletransfer.page.look import (
-    CSS,
-    FILTER_STYLES,
-    HIDE_PAINT,
-    JOIN_CHOICES,
-    NAME_PICTURES,
-    SAVE_FILE,
-    SHOW_PAINT,
-    SHOW_PAINTING,
-    card_pictures,
-    theme,
-)
-from styletransfer.page.progress import CSS as WAITING_CSS
+from styletransfer.page.look import card_pictures, page_css, page_script, theme
 from styletransfer.page.progress import SAY_PLACES, let_cancel
-from styletransfer.page.server import gpu_decorator, lend_gpu, paint_ahead
+from styletransfer.page.server import examples, first_pair, gpu_decorator, lend_gpu, paint_ahead
 from styletransfer.page.studio import Limits, Studio
-from styletransfer.page.texts import ENGLISH, translations
-from styletransfer.paths import EXAMPLES
+from styletransfer.page.texts import ENGLISH, titled, translations
+from styletransfer.page.visit import Visit, build_history, build_sharing, connect_visit, with_album
 from styletransfer.settings import BRUSH_SIZES
 
 MCP_VARIABLE = "STYLETRANSFER_MCP"  # 1: the endpoints are tools for language models, too
 CLEANING = (600, 2 * 3600)  # seconds: how often, and how old uploads and paintings get
 LOOK_AGAIN = 10  # seconds between two looks for packs that have come
+# The page shows the painting of one photo, or the album of several.
+SHOW_ONE = '() => document.body.classList.remove("several")'
+SHOW_SEVERAL = '() => document.body.classList.add("several")'
 
 
 @dataclass(frozen=True)
@@ -49,8 +42,9 @@ class Parts:
     notes: gr.HTML
     search: gr.Textbox
     photo: gr.Image
-    suits: gr.Button
-    settings: list[gr.components.Component]  # in the order of `Asked`, mask last
+    percents: dict[gr.Slider, gr.Slider]  # what a visitor turns -> the share between 0 and 1 that is meant
+    controls: list[gr.components.Component]  # what a visitor turns, the style first
+    settings: list[gr.components.Component]  # what is meant, in the order of `Asked`, mask last
     mixed_in: tuple[gr.Dropdown, gr.Dropdown]  # two of them: the second style and the third
     drawing: Drawing
     button: gr.Button
@@ -60,6 +54,8 @@ class Parts:
     download: gr.Button
     file: gr.File
     saving: gr.HTML
+    visit: Visit
+    album: gr.HTML
     explain: gr.Checkbox
     reading: gr.HTML
     overlays: list[gr.Image]
@@ -83,14 +79,14 @@ def main() -> None:
         studio.catalog.pipeline({next(iter(studio.catalog.styles)): 1.0})  # a broken pack is said now, not later
         watch_hub(studio.catalog)
         if not gpu_decorator():  # a borrowed GPU is for those who asked for it
-            paint_ahead(studio, _examples())
+            paint_ahead(studio, examples())
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     texts = translations(mb=limits.max_mb, megapixels=limits.max_megapixels, photos=limits.max_photos)
     build_page(studio, texts).queue(max_size=limits.queue).launch(
         theme=theme(),
-        css=CSS + WAITING_CSS,
+        css=page_css(),
         i18n=texts,
         max_file_size=f"{limits.max_mb}mb",
         mcp_server=os.environ.get(MCP_VARIABLE) == "1",
@@ -103,134 +99,184 @@ def main() -> None:
 def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
     """The page over a studio; its look is given to `launch`."""
     with gr.Blocks(title=ENGLISH["title"], analytics_enabled=False, delete_cache=CLEANING) as page:
+        gr.HTML(texts("language"), elem_id="page-texts")
         with gr.Column(elem_id="masthead"):
             gr.HTML(texts("title"), html_template="<h1>{{value}}</h1>")
             gr.HTML(texts("subtitle"), html_template="<p>{{value}}</p>")
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=2, min_width=300):
+        with gr.Row(elem_id="board"):
+            with gr.Column(elem_id="choices"):
                 left = _left(studio, texts)
-            with gr.Column(scale=3, min_width=300):
-                right = _right(texts)
+            with gr.Column(elem_id="result"), gr.Column(elem_id="stage"):
+                right = _stage(studio, texts)
+        below = _below(texts)
         gr.HTML(texts("limits"), elem_id="limits")
-        cancel, cancelled = gr.Button(texts("cancel"), elem_id="cancel"), gr.HTML(elem_id="cancelled")
-        parts = Parts(**left, **right, cancel=cancel, cancelled=cancelled)
+        parts = Parts(**left, **right, **below)
         events = lend_gpu(Events(studio))
+        page.load(None, js=f"() => {{ {page_script()}; painter.start() }}")
+        connect_visit(page, parts.visit, [parts.photo, *parts.controls, parts.file_format], parts.painting)
         _connect_painting(parts, events, studio.limits)
         _connect_rest(page, parts, events)
     return page
 
 
 def _left(studio: Studio, texts: gr.I18n) -> dict[str, object]:
-    parts = _style_cards(studio.catalog, texts)
     with gr.Tabs():
         with gr.Tab(texts("one_photo")) as one:
-            parts |= _photo(texts)
+            parts = _photo(texts)
         with gr.Tab(texts("many_photos")) as several:
             parts |= _photos(texts)
-    one.select(None, js=SHOW_PAINT)
-    several.select(None, js=HIDE_PAINT)
-    strength = gr.Slider(0, 1, value=1, step=0.05, label=texts("strength"), elem_id="strength")
+    one.select(None, js=SHOW_ONE)
+    several.select(None, js=SHOW_SEVERAL)
+    parts |= _style_cards(studio.catalog, texts)
+    percent, strength = _percent(texts("strength"), 100, "strength")
     with gr.Accordion(texts("more"), open=False, elem_id="more"):
-        more, drawing = _more(studio.catalog, texts)
+        more, percents, drawing = _more(studio.catalog, texts)
+    percents = {percent: strength} | percents
+    turned = {"style": parts["styles"], "strength": percent, **more}
     # By name, as the events take them: the order stands in `Asked` alone.
-    named_settings = {"style": parts["styles"], "strength": strength, **more, "mask": drawing.mask}
-    settings = [named_settings[name] for name in NAMES]
-    mixed_in = named_settings["second"], named_settings["third"]
-    button = gr.Button(texts("paint"), variant="primary", elem_id="paint")
-    message = gr.HTML(html_template='<p role="status">{{value}}</p>', elem_id="message")
-    found = {"settings": settings, "mixed_in": mixed_in, "drawing": drawing, "button": button, "message": message}
-    return parts | found
+    named_settings = turned | {"mask": drawing.mask}
+    settings = [percents.get(named_settings[name], named_settings[name]) for name in NAMES]
+    return parts | {
+        "percents": percents,
+        "controls": list(turned.values()),
+        "settings": settings,
+        "mixed_in": (more["second"], more["third"]),
+        "drawing": drawing,
+    }
+
+
+def _percent(label: I18nData, value: int, name: str) -> tuple[gr.Slider, gr.Slider]:
+    """What a visitor turns, in percent, and what programs give: a share between 0 and 1."""
+    percent = gr.Slider(0, 100, value=value, step=5, label=label, min_width=140, elem_id=name)
+    share = gr.Slider(0, 1, value=value / 100, step=0.01, label=name, visible=False)
+    return percent, share
 
 
 def _style_cards(catalog: Catalog, texts: gr.I18n) -> dict[str, object]:
-    offered = choices(catalog)
+    offered = _titled(catalog, texts)
     search = gr.Textbox(
         label=texts("search"), placeholder=texts("search_hint"), visible=len(offered) > MANY, elem_id="search"
     )
+    gr.HTML(texts("no_style"), html_template='<p role="status" hidden>{{value}}</p>', elem_id="no-style")
     styles = gr.Radio(offered, value=offered[0][1], label=texts("style"), elem_id="styles")
     pictures = gr.HTML(card_pictures(catalog.styles), elem_id="card-pictures")
     notes = gr.HTML(notes_of(catalog), visible=bool(catalog.notes), elem_id="notes")
     return {"search": search, "styles": styles, "pictures": pictures, "notes": notes}
 
 
+def _titled(catalog: Catalog, texts: gr.I18n) -> list[tuple[str | I18nData, str]]:
+    return [(titled(texts, card.title), key) for key, card in catalog.styles.items()]
+
+
 def _photo(texts: gr.I18n) -> dict[str, object]:
-    photo = gr.Image(
-        type="filepath",
-        label=texts("photo"),
-        placeholder=texts("photo_hint"),
-        height="min(240px, 45vh)",
-        elem_id="photo",
-    )
-    if examples := _examples():
-        gr.Examples([str(file) for file in examples], photo, label=texts("examples"))
-    return {"photo": photo, "suits": gr.Button(texts("suits"), size="sm", elem_id="suits", interactive=False)}
+    with gr.Row(elem_id="one-photo"):
+        photo = gr.Image(
+            type="filepath",
+            label=texts("photo"),
+            show_label=False,
+            buttons=[],
+            placeholder=texts("photo_hint"),
+            elem_id="photo",
+        )
+        if files := examples():
+            with gr.Column():
+                gr.Examples([str(file) for file in files], photo, label=texts("examples"), elem_id="examples")
+    return {"photo": photo}
 
 
 def _photos(texts: gr.I18n) -> dict[str, object]:
     photos = gr.File(
-        file_count="multiple", file_types=sorted(PICTURE_SUFFIXES), label=texts("photos"), elem_id="photos"
+        file_count="multiple",
+        file_types=sorted(PICTURE_SUFFIXES),
+        label=texts("photos"),
+        height=168,
+        elem_id="photos",
     )
     button = gr.Button(texts("paint_all"), variant="primary", elem_id="paint-all")
     report = gr.HTML(elem_id="report")
-    archive = gr.File(label=texts("zip"), interactive=False, visible=True, elem_id="zip")
-    return {"photos": photos, "paint_all": button, "report": report, "zip": archive}
+    return {"photos": photos, "paint_all": button, "report": report}
 
 
-def _more(catalog: Catalog, texts: gr.I18n) -> tuple[dict[str, gr.components.Component], Drawing]:
+def _more(
+    catalog: Catalog, texts: gr.I18n
+) -> tuple[dict[str, gr.components.Component], dict[gr.Slider, gr.Slider], Drawing]:
     brush = gr.Slider(*BRUSH_SIZES, value=1, step=0.1, label=texts("brush"), elem_id="brush")
     colors = gr.Checkbox(label=texts("colors"), elem_id="colors")
     more: dict[str, gr.components.Component] = {"brush_size": brush, "keep_colors": colors}
+    percents: dict[gr.Slider, gr.Slider] = {}
     for name in ("second", "third"):
         with gr.Row():
-            more[name] = gr.Dropdown(
-                [NO_STYLE, *choices(catalog)], value="", label=texts(name), min_width=140, elem_id=name
-            )
-            more[f"{name}_share"] = gr.Slider(
-                0, 1, value=0.5, step=0.05, label=texts("share"), min_width=140, elem_id=f"{name}-share"
-            )
-    return more, build_drawing(texts)
+            offered = [NO_STYLE, *_titled(catalog, texts)]
+            more[name] = gr.Dropdown(offered, value="", label=texts(name), min_width=140, elem_id=name)
+            percent, share = _percent(texts("share"), 50, f"{name}-share")
+            more[f"{name}_share"] = percent
+            percents[percent] = share
+    return more, percents, build_drawing(texts)
 
 
-def _right(texts: gr.I18n) -> dict[str, object]:
-    painting = gr.ImageSlider(
-        type="filepath",
-        label=texts("painting"),
-        interactive=False,
-        slider_position=12,
-        max_height=640,
-        buttons=["fullscreen"],
-        elem_id="painting",
-    )
-    with gr.Row():
-        formats = gr.Radio(
-            [(texts("png"), "PNG"), (texts("jpeg"), "JPEG")],
-            value="PNG",
-            label=texts("format"),
-            min_width=200,
-            elem_id="format",
+def _stage(studio: Studio, texts: gr.I18n) -> dict[str, object]:
+    """What stays in view: the painting, a line about it, and what is done with it."""
+    with gr.Column(elem_id="show"):
+        pair = first_pair(studio)
+        painting = gr.ImageSlider(
+            pair,
+            type="filepath",
+            label=texts("painting"),
+            show_label=False,
+            interactive=False,
+            slider_position=50,
+            buttons=["fullscreen"],
+            elem_id="painting",
         )
-        download = gr.Button(texts("download"), variant="primary", interactive=False, min_width=200, elem_id="download")
-    file = gr.File(visible="hidden", elem_id="file")
-    saving = gr.HTML(elem_id="saving")  # beside the button: how far its file is
+        album = gr.HTML(texts("album"), elem_id="album")
+        with gr.Row(elem_id="status"):
+            message = gr.HTML(
+                texts("example") if pair else "", html_template='<p role="status">{{value}}</p>', elem_id="message"
+            )
+            saving = gr.HTML(elem_id="saving")  # in place of the message: how far the work is
+            cancelled = gr.HTML(elem_id="cancelled")
+            cancel = gr.Button(texts("cancel"), elem_id="cancel")
+            button = gr.Button(texts("paint"), elem_id="paint")
+            download = gr.Button(texts("download"), variant="primary", interactive=False, elem_id="download")
+    with gr.Row(elem_id="actions"):
+        history = build_history(texts)
+        sharing = build_sharing(texts)
+        formats = gr.Radio(
+            [(texts("png"), "PNG"), (texts("jpeg"), "JPEG")], value="PNG", label=texts("format"), elem_id="format"
+        )
+        file = gr.File(visible="hidden", elem_id="file")
+    visit = Visit(**sharing, **history)
+    archive = gr.File(label=texts("zip"), interactive=False, elem_id="zip")
+    return {
+        "painting": painting,
+        "album": album,
+        "zip": archive,
+        "message": message,
+        "saving": saving,
+        "cancelled": cancelled,
+        "cancel": cancel,
+        "button": button,
+        "download": download,
+        "file_format": formats,
+        "file": file,
+        "visit": visit,
+    }
+
+
+def _below(texts: gr.I18n) -> dict[str, object]:
+    """What one need not see: the painting explained, and its call for programs."""
     explain = gr.Checkbox(label=texts("explain"), elem_id="explain")
     reading = gr.HTML(elem_id="reading")
     # No "share": that button would send the picture away.
     overlay = {"interactive": False, "visible": False, "buttons": ["fullscreen", "download"]}
-    overlays = [gr.Image(label=texts(name), elem_id=name, **overlay) for name in ("departs", "doubted")]
-    explained = {"explain": explain, "reading": reading, "overlays": overlays}
+    with gr.Row(elem_id="explained"):
+        overlays = [gr.Image(label=texts(name), elem_id=name, **overlay) for name in ("departs", "doubted")]
     with gr.Accordion(texts("program"), open=False, elem_id="program"):
         codes = [
             gr.Code(language=language, label=label, interactive=False, elem_id=f"code-{label.lower()}")
             for label, language in (("Python", "python"), ("curl", "shell"), ("Shell", "shell"))
         ]
-    return {
-        "painting": painting,
-        "file_format": formats,
-        "download": download,
-        "file": file,
-        "saving": saving,
-        "codes": codes,
-    } | explained
+    return {"codes": codes, "explain": explain, "reading": reading, "overlays": overlays}
 
 
 def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
@@ -244,18 +290,19 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
         "outputs": [parts.painting, parts.message, parts.download],
         "preprocess": False,
         "show_progress": "minimal",
-        "show_progress_on": parts.painting,
+        "show_progress_on": parts.saving,
         "trigger_mode": "always_last",
         **painter,
     }
-    running = [
-        parts.button.click(named(events.preview, "photo", *NAMES), **shown, api_name="preview"),
-        parts.photo.change(events.follow, **shown, api_visibility="private"),
-    ]
-    for painting in running:
-        painting.success(None, js=SHOW_PAINTING)
+    gr.on([], named(events.preview, "photo", *NAMES), **shown, api_name="preview")
+    for percent, share in parts.percents.items():
+        percent.change(None, percent, share, js="percent => percent / 100", api_visibility="private")
+    brought = parts.photo.change(events.follow, **shown, api_visibility="private")
     turned = [setting.change for setting in parts.settings]
-    running.append(gr.on(turned, events.follow, **shown, api_visibility="private"))
+    running = [brought, gr.on([*turned, parts.button.click], events.follow, **shown, api_visibility="private")]
+    for followed in running:
+        followed.failure(None, js="() => { painter.fallenBehind() }")
+    _connect_cards(brought, parts, events)
     # Full sizes take seconds: they have a painter of their own, so that those who are still choosing need not wait.
     full = {"concurrency_id": "full-size", "concurrency_limit": limits.workers}
     painted = [parts.photo, *parts.settings, parts.file_format]
@@ -265,25 +312,46 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
     drawn = [parts.photo, *parts.settings[:-1], parts.drawing.drawn, parts.file_format]
     asked = ask_canvas(parts.drawing, parts.download)
     downloading = asked.then(events.take_home, drawn, **taken, api_visibility="private")
-    downloading.success(None, parts.file, js=SAVE_FILE)
+    downloading.success(None, parts.file, js="file => { painter.saveFile(file) }")
     several = gr.State()  # what is finished of several photos, until all are
+    all_of_them = {
+        "inputs": [parts.photos, *parts.settings, parts.file_format],
+        "outputs": [parts.zip, parts.report, several],
+        "preprocess": False,
+        **full,
+    }
     running += [
         downloading,
         gr.on([], named_paint, painted, **taken, api_name="paint"),
+        gr.on([], named(events.paint_all, "photos", *NAMES, "file_format"), **all_of_them, api_name="paint_all"),
         parts.paint_all.click(
-            named(events.paint_all, "photos", *NAMES, "file_format"),
-            [parts.photos, *parts.settings, parts.file_format],
-            [parts.zip, parts.report, several],
-            preprocess=False,
-            show_progress_on=parts.zip,
-            api_name="paint_all",
-            **full,
-        ),
-        parts.suits.click(
-            events.every_style, parts.photo, parts.pictures, preprocess=False, api_visibility="private", **painter
+            with_album(events.paint_all),
+            **all_of_them | {"outputs": [*all_of_them["outputs"], parts.album]},
+            show_progress_on=parts.saving,
+            api_visibility="private",
         ),
     ]
+    parts.cancel.click(None, js="() => { painter.fallenBehind() }")
     let_cancel(parts.cancel, running, events.cancelled, several, [parts.cancelled, parts.zip, parts.report, several])
+    _connect_reading(parts, events, painter)
+
+
+def _connect_cards(brought: Dependency, parts: Parts, events: Events) -> None:
+    """Every style of the photo on the cards, once its painting is there; quietly, and in no queue."""
+    brought.success(None, js="() => { painter.unveil() }")
+    brought.success(
+        events.every_style,
+        parts.photo,
+        parts.pictures,
+        preprocess=False,
+        queue=False,
+        show_progress="hidden",
+        trigger_mode="always_last",
+        api_visibility="private",
+    )
+
+
+def _connect_reading(parts: Parts, events: Events, painter: dict[str, Any]) -> None:
     # The numbers follow the painting, which comes first; who does not ask for them waits for nothing and sends nothing.
     pulse = gr.Number(visible=False)
     silent = {"show_progress": "hidden", "api_visibility": "private"}
@@ -303,7 +371,7 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
 def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
     """What needs no painter: the mask, the search, the calls."""
     looks_again = gr.Timer(LOOK_AGAIN, active=events.studio.catalog.is_watching)
-    seen = gr.State(0)
+    seen = gr.State(events.studio.catalog.version)
     gr.on(
         [page.load, looks_again.tick],
         events.refresh,
@@ -314,17 +382,8 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
         api_visibility="private",
     )
     gr.api(events.styles, api_name="styles", queue=False)
-    for script in (NAME_PICTURES, JOIN_CHOICES, SAY_PLACES):
-        page.load(None, js=script)
-    parts.search.change(None, parts.search, js=FILTER_STYLES)
-    parts.photo.change(
-        lambda photo: gr.Button(interactive=bool(photo)),
-        parts.photo,
-        parts.suits,
-        preprocess=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    page.load(None, js=SAY_PLACES)
+    parts.search.change(None, parts.search, js="text => { painter.search(text) }")
     connect_drawing(page, parts.photo, parts.drawing, events)
     current = [*parts.settings[:-1], parts.file_format]
     gr.on(
@@ -337,8 +396,3 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-
-
-def _examples() -> list[Path]:
-    files = sorted(EXAMPLES.iterdir()) if EXAMPLES.is_dir() else []
-    return [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES]

@@ -12,8 +12,18 @@ from PIL import Image
 from styletransfer.catalog import Catalog, StyleCard
 from styletransfer.errors import InputError
 from styletransfer.page.api import curl_call, python_call, shell_call
-from styletransfer.page.language import about, in_language, reading_text, report, say, sentence, told
-from styletransfer.page.look import card_pictures
+from styletransfer.page.language import (
+    about,
+    in_language,
+    print_hint,
+    reading_text,
+    report,
+    say,
+    sentence,
+    told,
+    visitors_title,
+)
+from styletransfer.page.look import QuietPreviews, card_pictures
 from styletransfer.page.progress import passing, shown_steps, unchanged
 from styletransfer.page.requests import (
     Asked,
@@ -24,12 +34,13 @@ from styletransfer.page.requests import (
     save_preview,
     uploaded,
 )
-from styletransfer.page.studio import Studio
+from styletransfer.page.server import example_photo
+from styletransfer.page.studio import Shown, Studio
 from styletransfer.paths import SHIPPED_PACK
 from styletransfer.settings import PaintSettings
 
 NO_STYLE = ("–", "")
-MANY = 6  # styles, from which on a field to search them is worth its place
+MANY = 20  # styles, above which a field to search them is worth its place
 KEPT_PHOTOS = 64
 MASK_SIDE = 512  # pixels of the photo to draw on: its edge is softened anyway, and browsers send it at every stroke
 
@@ -40,14 +51,15 @@ class Events:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self._photos: LRUCache[Path, str] = LRUCache(KEPT_PHOTOS)  # upload -> its picture on the screen
+        self._previews = QuietPreviews(studio)
 
     def follow(self, photo: File | None, *settings: Any) -> Iterator[tuple[Any, ...]]:
-        """Show photo and painting at screen size, if there is a photo; and let the painting be downloaded."""
-        if not photo:
-            yield None, "", gr.Button(interactive=False)
-            return
+        """Show photo and painting at screen size, to be downloaded; those of the example while there is no photo."""
         try:
-            yield *self._preview(photo, *settings), gr.Button(interactive=True)
+            if photo:
+                yield *self._preview(photo, *settings), gr.Button(interactive=True)
+            else:
+                yield *self._example(*settings), gr.Button(interactive=False)
         except InputError as error:
             yield None, sentence(error), gr.Button(interactive=False)
             raise told(error) from error
@@ -124,13 +136,13 @@ class Events:
         )
         return reading_text(explained.reading), *overlays
 
-    def every_style(self, photo: File | None) -> Iterator[Any]:
-        """Put the visitor's own photo on the style cards, painted small in each of them."""
+    def every_style(self, photo: File | None) -> Any:
+        """Put the visitor's own photo on the style cards, painted small in each of them; the samples without one."""
         try:
-            previews = yield from shown_steps(self.studio.in_every_style(uploaded(photo)), 1, say("Painting"))
-            yield card_pictures(self.studio.catalog.styles, previews)
-        except InputError as error:
-            raise told(error) from error
+            previews = self._previews.of(uploaded(photo)) if photo else {}
+        except InputError:  # it has been said beside the photo
+            return gr.skip()
+        return gr.skip() if previews is None else card_pictures(self.studio.catalog.styles, previews)
 
     def styles(self) -> dict[str, Any]:
         """List the styles: key, title, note and pack of each, and the packs that are missing, with the reason."""
@@ -192,10 +204,21 @@ class Events:
 
     def _preview(self, photo: File, *settings: Any) -> tuple[tuple[str, str], str]:
         file, checked = uploaded(photo), Asked(*settings).settings()
-        shown = self.studio.show(file, checked)
-        name = f"{file.stem[:60]}-{'+'.join(checked.mix).replace('/', '-').replace(':', '-')}"
-        pictures = self._photo_on_screen(file, shown.before), save_preview(shown.after, name)
-        return pictures, " ".join([about(shown.title, shown.full_size), *map(in_language, shown.notes)])
+        pictures, shown = self._shown(file, checked)
+        told_first = [about(self._titles(checked), shown.full_size), *print_hint(shown.full_size)]
+        return pictures, " ".join([*told_first, *map(in_language, shown.notes)])
+
+    def _example(self, *settings: Any) -> tuple[tuple[str, str] | None, str]:
+        file, checked = example_photo(), Asked(*settings).settings()
+        if file is None:
+            return None, ""
+        title = self._titles(checked)
+        return self._shown(file, checked)[0], say("An example: {title}. Add a photo of yours.", title=title)
+
+    def _shown(self, file: Path, settings: PaintSettings) -> tuple[tuple[str, str], Shown]:
+        shown = self.studio.show(file, settings)
+        name = f"{file.stem[:60]}-{'+'.join(settings.mix).replace('/', '-').replace(':', '-')}"
+        return (self._photo_on_screen(file, shown.before), save_preview(shown.after, name)), shown
 
     def _photo_on_screen(self, file: Path, photo: Image.Image) -> str:
         """One address for as long as the photo is turned: the browser need not fetch it again."""
@@ -210,8 +233,10 @@ class Events:
         painted = yield from shown_steps(painting, 2, say("Painting"))
         with Image.open(painted) as image:
             size = image.size
-        titles = (self.studio.catalog.card(key).title for key in settings.mix)
-        yield str(painted), about(" + ".join(titles), size)
+        yield str(painted), about(self._titles(settings), size)
+
+    def _titles(self, settings: PaintSettings) -> str:
+        return " + ".join(visitors_title(self.studio.catalog.card(key).title) for key in settings.mix)
 
 
 def _ships(card: StyleCard) -> bool:
@@ -224,5 +249,5 @@ def notes_of(catalog: Catalog) -> str:
 
 
 def choices(catalog: Catalog) -> list[tuple[str, str]]:
-    """Title and key of every style, as a component offers them."""
-    return [(card.title, key) for key, card in catalog.styles.items()]
+    """Title and key of every style, as a component offers them to this visitor."""
+    return [(visitors_title(card.title), key) for key, card in catalog.styles.items()]

@@ -16,8 +16,12 @@ from gradio.context import LocalContext
 
 from styletransfer.errors import InputError, Sentence
 from styletransfer.page.explain import Reading
+from styletransfer.page.texts import chinese_title
 
 ENGLISH, CHINESE = "en", "zh"
+PRINTED_DOTS = 300 / 2.54  # to a centimeter: what counts as sharp in the hand
+LEAST_PRINT = 1000  # pixels: below, a print is smaller than a postcard
+GRID_SEEN = 1.0  # gray levels
 GRADIOS_CHINESE = {"zh-cn", "zh-tw"}  # what Gradio's own labels know; all others of China it shows in English
 _spoken: ContextVar[str] = ContextVar("spoken", default="")
 REASON = "没有成功，原因（英文）：{reason}"  # of what stands in no table: it is of use to those who look after packs
@@ -30,14 +34,21 @@ SENTENCES = {
     "Not painted": "没有画成",
     "Cancelled: the photo and all settings are as they were.": "已取消：照片和所有设置都保持原样。",
     "Cancelled: {painted} of {photos} photos are painted.": "已取消：{photos} 张照片中有 {painted} 张已画好。",
-    "Kept of the photo: {kept} (structural similarity; 1 is all of it).": (
-        "保留的照片内容：{kept}（结构相似度；1 为全部保留）。"
-    ),
-    "Closeness to the style: {nearer} (0 is the photo's colors and strokes, 1 those of the style's sample picture).": (
-        "与风格的接近程度：{nearer}（0 是照片的颜色和笔触，1 是风格样图的）。"
-    ),
-    "Grid left by the network: {grid} gray levels (photos have 0.1; from 1 on it is seen).": (
-        "网络留下的网格：{grid} 个灰度级（照片为 0.1；从 1 起可以看见）。"
+    "An example: {title}. Add a photo of yours.": "示例：{title}。请添加您自己的照片。",
+    "Prints sharply up to {width} × {height} cm.": "可清晰打印至 {width} × {height} 厘米。",
+    "Download": "下载",
+    "Numbers": "数值",
+    "Nearly everything in your photo can still be made out.": "照片里的内容几乎都还能认出来。",
+    "The shapes of your photo are still there; fine detail has become brushwork.": ("照片的轮廓还在，细节已化为笔触。"),
+    "Only the large shapes of your photo are left; the rest is brushwork.": "照片只留下大的轮廓，其余都化为笔触。",
+    "Colors and strokes are nearly those of the style.": "色彩和笔触已十分接近所选风格。",
+    "Colors and strokes lie between your photo and the style.": "色彩和笔触介于照片与所选风格之间。",
+    "Colors and strokes are still close to your photo.": "色彩和笔触仍接近原照片。",
+    "Up close, a fine grid can be seen.": "近看可见细微的网格。",
+    "Kept of the photo's shapes: {kept} %.": "保留的照片轮廓：{kept}%。",
+    "The way from the photo to the style's sample: {nearer} %.": "从照片到风格样图的接近程度：{nearer}%。",
+    "Grid left by the network: {grid} gray levels (seen from 1 on).": (
+        "网络留下的网格：{grid} 个灰度级（达到 1 即可察觉）。"
     ),
     "There are no photos yet: add some first.": "还没有照片：请先添加几张。",
     "There is no style yet: choose one first.": "还没有风格：请先选择一种。",
@@ -236,24 +247,45 @@ def report(lines: list[str]) -> str:
     return "<br>".join(html.escape(line) for line in lines)
 
 
+def print_hint(size: tuple[int, int]) -> list[str]:
+    """The size up to which a painting prints sharply, as one sentence; none for what only suits a screen."""
+    if min(size) < LEAST_PRINT:
+        return []
+    width, height = (round(side / PRINTED_DOTS) for side in size)
+    return [say("Prints sharply up to {width} × {height} cm.", width=width, height=height)]
+
+
 def reading_text(reading: Reading) -> str:
-    """The numbers as lines of HTML, each with what it means."""
-    lines = [say("Kept of the photo: {kept} (structural similarity; 1 is all of it).", kept=f"{reading.kept:.2f}")]
+    """What the numbers mean in a sentence, and the numbers themselves to be unfolded, as HTML."""
+    kept = min(1.0, max(0.0, reading.kept))
+    sentences = [_kept_in_words(kept)]
+    numbers = [say("Kept of the photo's shapes: {kept} %.", kept=round(100 * kept))]
     if reading.nearer is not None:
-        lines.append(
-            say(
-                "Closeness to the style: {nearer} (0 is the photo's colors and strokes, 1 those of the style's sample "
-                "picture).",
-                nearer=f"{reading.nearer:.2f}",
-            )
-        )
-    lines.append(
-        say(
-            "Grid left by the network: {grid} gray levels (photos have 0.1; from 1 on it is seen).",
-            grid=f"{reading.grid:.1f}",
-        )
-    )
-    return report(lines)
+        nearer = min(1.0, max(0.0, reading.nearer))
+        sentences.append(_nearer_in_words(nearer))
+        numbers.append(say("The way from the photo to the style's sample: {nearer} %.", nearer=round(100 * nearer)))
+    if reading.grid >= GRID_SEEN:
+        sentences.append(say("Up close, a fine grid can be seen."))
+    grid = say("Grid left by the network: {grid} gray levels (seen from 1 on).", grid=f"{max(0.0, reading.grid):.1f}")
+    numbers.append(grid)
+    summary = f"<p>{html.escape(' '.join(sentences))}</p>"
+    return f"{summary}<details><summary>{say('Numbers')}</summary><p>{report(numbers)}</p></details>"
+
+
+def _kept_in_words(share: float) -> str:
+    if share >= 0.75:
+        return say("Nearly everything in your photo can still be made out.")
+    if share >= 0.45:
+        return say("The shapes of your photo are still there; fine detail has become brushwork.")
+    return say("Only the large shapes of your photo are left; the rest is brushwork.")
+
+
+def _nearer_in_words(share: float) -> str:
+    if share >= 0.66:
+        return say("Colors and strokes are nearly those of the style.")
+    if share >= 0.33:
+        return say("Colors and strokes lie between your photo and the style.")
+    return say("Colors and strokes are still close to your photo.")
 
 
 # ---------------------------------------------------------------- languages
@@ -267,6 +299,11 @@ def speaking(language: str) -> Iterator[None]:
         yield
     finally:
         _spoken.reset(token)
+
+
+def visitors_title(title: str) -> str:
+    """A style's title in the visitor's language, where it is known in it."""
+    return chinese_title(title) if visitors_language() == CHINESE else title
 
 
 def visitors_language() -> str:

@@ -4,7 +4,11 @@ import base64
 import html
 import io
 import json
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Mapping
+from pathlib import Path
 
 import gradio as gr
 from PIL import Image, ImageOps
@@ -12,7 +16,10 @@ from PIL import Image, ImageOps
 from styletransfer.catalog import StyleCard
 from styletransfer.errors import InputError
 from styletransfer.images.files import load_picture
+from styletransfer.page.studio import Studio
+from styletransfer.page.texts import chinese_note, chinese_title, scripted
 
+STATIC = Path(__file__).parent / "static"
 SWATCH_SIZE = 240  # pixels; shown at half of it, for dense screens
 
 # Warm paper, ink, and the ultramarine of a paint box. System fonts: the page loads nothing from elsewhere.
@@ -42,86 +49,16 @@ ULTRAMARINE = gr.themes.Color(
     "#1d2b53",
     "#141e3b",
 )
-CSS = """
-.fillable {max-width: 1240px !important}
-.dark {--color-accent: var(--primary-300) !important}
-footer {display: none !important}
-#masthead .html-container, #message .html-container {padding: 0}
-#masthead h1 {margin: 0; font-size: clamp(1.75rem, 5vw, 2.5rem); font-weight: 600; line-height: 1.15;
-  font-family: "Iowan Old Style", "Palatino Linotype", Palatino, "URW Palladio L", P052, Georgia, serif}
-#masthead p {margin: .3rem 0 0; font-size: 1.05rem; color: var(--body-text-color-subdued)}
-.form:has(#styles), #styles {padding: 0; border: 0; background: none; overflow: visible !important; box-shadow: none}
-#styles .wrap:last-child {display: grid; grid-template-columns: repeat(auto-fill, minmax(92px, 1fr)); gap: 10px;
-  max-height: 440px; margin: 0 -5px; padding: 5px; overflow-y: auto}
-#styles label {display: flex; flex-direction: column; align-items: stretch; gap: 0; padding: 0; overflow: hidden;
-  cursor: pointer; border: 1px solid var(--border-color-primary); background: var(--block-background-fill)}
-#styles label::before {content: ""; aspect-ratio: 1; background: var(--neutral-200) center / cover}
-#styles label span {margin: 0; padding: 5px 8px 6px; font-size: .8rem; line-height: 1.25}
-#styles input {position: absolute; opacity: 0}
-#styles label.selected {outline: 3px solid var(--color-accent); color: var(--color-accent); font-weight: 600}
-#styles label:has(:focus-visible) {outline: 3px dashed var(--body-text-color)}
-#painting .empty {min-height: min(480px, 70vw, 60vh)}
-#mask .empty {min-height: 200px}
-#styles label span::after {display: block; font-size: .72rem; font-weight: 400; line-height: 1.3;
-  max-height: 3.9em; overflow: hidden; color: var(--body-text-color-subdued)}
-.form:has(#search) {border: 0; background: none; box-shadow: none}
-#search {padding: 0 0 10px; border: 0; background: none}
-#search input, #search textarea {background: var(--block-background-fill)}
-#styles label[hidden], #card-pictures, #file, #canvas .layer-wrap, .several #paint {display: none}
-@media (max-width: 600px) {#styles .wrap:last-child {max-height: 370px}}
-#message {min-height: 1.5em}
-#message p {margin: 0; line-height: 1.5}
-#notes, #limits, #report, #reading {font-size: .85rem; color: var(--body-text-color-subdued)}
-"""
-
-
-# Both run in the browser alone. On a narrow screen the painting appears below what one sees.
-SHOW_PAINTING = """() => document.querySelector("#painting").scrollIntoView({behavior: "smooth", block: "nearest"})"""
-FILTER_STYLES = """text => {
-  const notes = JSON.parse(document.querySelector("#card-notes").dataset.notes)
-  const words = text.toLowerCase().split(/\\s+/).filter(Boolean)
-  document.querySelectorAll("#styles label").forEach((label, i) => {
-    const known = (label.textContent + " " + (notes[i] || "")).toLowerCase()
-    label.hidden = !words.every(word => known.includes(word))
-  })
-}"""
-# Gradio leaves the buttons around pictures without a name for those who do not see them: the file's is what there is.
-NAME_PICTURES = """() => {
-  const name = () => document.querySelectorAll(".gallery-item, .image-container > button").forEach(button => {
-    const file = (button.querySelector("img")?.src || "").split("/").pop()
-    let text = file
-    try { text = decodeURIComponent(file) } catch { /* a percent sign of the name's own */ }
-    text = text.replace(/\\.\\w+$/, "") || "photo"
-    if (button.getAttribute("aria-label") !== text) button.setAttribute("aria-label", text)
-  })
-  new MutationObserver(name).observe(document.body, {childList: true, subtree: true, attributeFilter: ["src"]})
-  name()
-}"""
-# Gradio gives every radio button a group of its own, so that arrow keys go nowhere and Tab stops at each.
-JOIN_CHOICES = """() => {
-  const join = () => document.querySelectorAll("#styles, #format").forEach(group => {
-    group.querySelectorAll("input[type=radio]").forEach(choice => {
-      if (choice.name !== group.id) choice.name = group.id
-    })
-    const label = group.querySelector("[data-testid=block-info]")?.textContent.trim()
-    if (label && group.getAttribute("aria-label") !== label) {
-      group.setAttribute("role", "radiogroup")
-      group.setAttribute("aria-label", label)
-    }
-  })
-  new MutationObserver(join).observe(document.body, {childList: true, subtree: true})
-  join()
-}"""
-# Several photos have a button of their own: the one for a single photo would paint something else.
-HIDE_PAINT = '() => document.body.classList.add("several")'
-SHOW_PAINT = '() => document.body.classList.remove("several")'
-SAVE_FILE = """file => {
-  if (!file) return
-  const link = document.createElement("a")
-  link.href = file.url
-  link.download = file.orig_name || ""
-  link.click()
-}"""
+DETAIL = (
+    0.16,
+    0.04,
+    0.74,
+    0.62,
+)  # of a sample, as shares of its sides: a whole picture made small shows no strokes
+KEPT_PREVIEWS = 64  # photos, each with a small picture in every style
+WAITING = 4  # photos at most; more of them, and the server has other things to do
+PATIENCE = 2.0  # seconds that one style waits for the paintings of others
+PAUSE = 0.02
 
 
 def theme() -> gr.Theme:
@@ -152,8 +89,19 @@ def theme() -> gr.Theme:
     )
 
 
+def page_css() -> str:
+    """The style sheet of the page."""
+    return (STATIC / "page.css").read_text(encoding="utf-8")
+
+
+def page_script() -> str:
+    """What runs in the browser, as a statement that makes `window.painter`."""
+    script = (STATIC / "page.js").read_text(encoding="utf-8")
+    return script.replace('"{TEXTS}"', json.dumps(scripted(), ensure_ascii=False))
+
+
 def card_pictures(styles: Mapping[str, StyleCard], previews: Mapping[str, Image.Image] | None = None) -> str:
-    """HTML that puts a picture and a note on each style's radio button, in their order.
+    """HTML that puts a picture on each style's radio button, in their order, and tells the script of the painters.
 
     The pictures stand inside, so that no address can break; every text is a stranger's and written in escapes.
 
@@ -165,13 +113,17 @@ def card_pictures(styles: Mapping[str, StyleCard], previews: Mapping[str, Image.
     for position, (key, card) in enumerate(styles.items(), start=1):
         picture = previews.get(key) if previews else None
         data = _as_data(picture) if picture else _sample(card)
-        place = f"#styles label:nth-of-type({position})"
         if data:
-            rules.append(f"{place}::before {{background-image: url({data}) !important}}")
-        if card.note:
-            rules.append(f'{place} span::after {{content: "{_css(short_note(card))}"}}')
-    notes = html.escape(json.dumps([card.note for card in styles.values()]))
+            rules.append(f"#styles label:nth-of-type({position})::before {{background-image: url({data}) !important}}")
+    notes = html.escape(json.dumps([_told(card) for card in styles.values()]))
     return f'<style>{" ".join(rules)}</style><div id="card-notes" hidden data-notes="{notes}"></div>'
+
+
+def _told(card: StyleCard) -> dict[str, str]:
+    """Painter and year by language, and whatever else a style may be found by."""
+    short = short_note(card)
+    titles = f"{card.title} {chinese_title(card.title)}"
+    return {"en": short, "zh": chinese_note(short), "found": f"{titles} {card.note}"}
 
 
 def short_note(card: StyleCard) -> str:
@@ -187,10 +139,16 @@ _samples: dict[StyleCard, str] = {}  # a card never changes, and many visitors a
 def _sample(card: StyleCard) -> str:
     if card not in _samples:
         try:
-            _samples[card] = _as_data(load_picture(card.sample).rgb) if card.sample else ""
+            _samples[card] = _as_data(_detail(load_picture(card.sample).rgb)) if card.sample else ""
         except InputError:  # a style without its picture is still a style
             _samples[card] = ""
     return _samples[card]
+
+
+def _detail(picture: Image.Image) -> Image.Image:
+    left, top, right, bottom = DETAIL
+    width, height = picture.size
+    return picture.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
 
 
 def _as_data(picture: Image.Image) -> str:
@@ -199,6 +157,48 @@ def _as_data(picture: Image.Image) -> str:
     return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
-def _css(text: str) -> str:
-    """Text for a CSS string: whatever could end it, or the style element, is written as its number."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in " ,.") else f"\\{ord(c):06x}" for c in text)
+class QuietPreviews:
+    """Small paintings of a photo in every style, one photo at a time, while nobody waits for a painting."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self._working = threading.Lock()
+        self._places = threading.BoundedSemaphore(WAITING)
+        self._kept: OrderedDict[tuple[Path, int], dict[str, Image.Image]] = OrderedDict()
+
+    def of(self, photo: Path) -> dict[str, Image.Image] | None:
+        """Style key -> picture, or None where too many wait already.
+
+        Args:
+            photo: whose name stands for its content.
+
+        Raises:
+            InputError: it cannot be read, or a pack cannot be loaded.
+        """
+        key = photo, self.studio.catalog.version
+        if key in self._kept:
+            return self._kept[key]
+        if not self._places.acquire(blocking=False):
+            return None
+        try:
+            with self._working:
+                self._kept[key] = self._made(photo)
+                while len(self._kept) > KEPT_PREVIEWS:
+                    self._kept.popitem(last=False)
+                return self._kept[key]
+        finally:
+            self._places.release()
+
+    def _made(self, photo: Path) -> dict[str, Image.Image]:
+        steps = self.studio.in_every_style(photo)
+        while True:
+            self._wait_for_others()
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+
+    def _wait_for_others(self) -> None:
+        end = time.monotonic() + PATIENCE
+        while self.studio.quiet_seconds == 0 and time.monotonic() < end:
+            time.sleep(PAUSE)

@@ -18,25 +18,6 @@ WORKING = {"en": "Working: {seconds} s", "zh": "处理中：{seconds} 秒"}
 FAILED = {"en": "Not painted", "zh": SENTENCES["Not painted"]}
 QUEUE_FULL = {"en": "Too many are waiting: try again in a minute.", "zh": "排队的人太多：请过一分钟再试。"}
 
-# One button for all that runs, wherever one has scrolled to; what is over in a moment does not make it flash.
-CSS = """
-#cancel {position: fixed; bottom: 18px; left: 50%; transform: translateX(-50%); z-index: 40; width: auto;
-  min-width: 150px; visibility: hidden; box-shadow: 0 2px 14px rgb(0 0 0 / 35%); border: 1px solid var(--color-accent);
-  background: var(--block-background-fill); color: var(--body-text-color)}
-.gradio-container:has(.wrap:not(.hide) .progress-text, .generating) #cancel {animation: come 0s linear .7s forwards}
-#cancelled {position: fixed; bottom: 18px; left: 50%; transform: translateX(-50%); z-index: 41; width: max-content;
-  max-width: 92vw; padding: 0; pointer-events: none; background: none; border: 0}
-#cancelled p {margin: 0; padding: 9px 16px; border-radius: var(--radius-md); background: var(--neutral-900);
-  color: var(--neutral-50); border: 1px solid var(--color-accent); animation: leave 7s linear forwards}
-@keyframes leave {90% {opacity: 1} to {opacity: 0; visibility: hidden}}
-@keyframes come {to {visibility: visible}}
-.wrap:has(.progress-bar) .progress-text {visibility: hidden}
-#saving:not(:has(.wrap:not(.hide))) {display: none}
-#saving:has(.progress-text) {min-height: 84px}
-.progress-text[data-says] {font-size: 0}
-.progress-text[data-says]::after {content: attr(data-says); font-size: .85rem; font-family: var(--font)}
-"""
-
 SAY_PLACES = """() => {
   const language = (document.documentElement.lang || navigator.language).startsWith("zh") ? "zh" : "en"
   const [places, working, failed, full] = TEXTS.map(text => text[language])

@@ -16,16 +16,50 @@ from pathlib import Path
 from typing import Any
 
 from styletransfer.errors import InputError
+from styletransfer.images.files import PICTURE_SUFFIXES
 from styletransfer.page.language import speaking, visitors_language
+from styletransfer.page.requests import save_preview
 from styletransfer.page.studio import Studio
+from styletransfer.paths import EXAMPLES
+from styletransfer.settings import PaintSettings
 
 MAX_PAINTINGS = 64  # of the examples, kept at a time, at most 1.8 MB each
 QUIET = 2.0  # seconds without a visitor's painting, after which the cores are free for one of ours
+
+FIRST = "coffee"  # of the examples: one object, whose edges and highlights every style turns into strokes
 
 # The events that run a network.
 PAINTING = ("follow", "preview", "paint", "take_home", "paint_all", "every_style", "explain")
 
 _log = logging.getLogger(__name__)
+
+
+def examples() -> list[Path]:
+    """The example photos, in the order of their names; none where their folder is missing."""
+    files = sorted(EXAMPLES.iterdir()) if EXAMPLES.is_dir() else []
+    return [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES]
+
+
+def example_photo() -> Path | None:
+    """The photo that stands in for a visitor's; None where there are no examples."""
+    files = examples()
+    return next((file for file in files if file.stem == FIRST), files[0] if files else None)
+
+
+def first_pair(studio: Studio) -> tuple[str, str] | None:
+    """Photo and painting that the page opens with, as files; None where there is nothing to show.
+
+    Where a GPU is lent to visitors, nothing can be painted ahead of them: there it is the sample of the pack.
+
+    Raises:
+        InputError: the pack of the first style cannot be loaded.
+    """
+    photo, (style, card) = example_photo(), next(iter(studio.catalog.styles.items()))
+    if photo and not gpu_decorator():
+        shown = studio.show(photo, PaintSettings(style))
+        return save_preview(shown.before, photo.stem), save_preview(shown.after, f"{photo.stem}-{style}")
+    sample_photo = card.sample and card.sample.with_name("_photo.webp")
+    return (str(sample_photo), str(card.sample)) if sample_photo and sample_photo.is_file() else None
 
 
 def paint_ahead(studio: Studio, photos: Sequence[Path], quiet: float = QUIET) -> threading.Thread:

@@ -84,7 +84,6 @@ def test_every_style_can_be_chosen_and_paints_as_the_pipeline_does(page, photo_f
     for style, title in reversed(pipeline.styles.items()):
         page.locator("#styles").get_by_text(title, exact=True).click()
         expect(page.locator("#styles label.selected")).to_have_text(title)
-        page.locator("#paint").click()
         says(page, f"{title}, 80 × 96 pixels.")
         expect(page.locator("#painting img").last).to_have_attribute("src", re.compile(f"-({style}|photo).jpg$"))
         assert_alike(download(page)[1], pixels(pipeline(photo_file, style)))
@@ -115,8 +114,6 @@ def test_the_keyboard_alone_chooses_a_style_and_paints(page, photo_file):
     says(page, "Red, 80 × 96 pixels.")
     page.locator("#styles input").nth(1).focus()
     page.keyboard.press("Space")
-    page.locator("#paint").focus()
-    page.keyboard.press("Enter")
     says(page, "Blue, 80 × 96 pixels.")
 
 
@@ -132,7 +129,7 @@ def test_an_example_is_painted_by_one_click(page):
 def test_the_picture_follows_strength_brush_and_colors_without_a_click(page, photo_file, pipeline):
     add(page, photo_file)
     says(page, "Red, 80 × 96 pixels.")
-    set_number(page, "strength", 0.7)
+    set_number(page, "strength", 70)
     shows(page, pipeline(photo_file, "red", strength=0.7))
     open_more(page)
     set_number(page, "brush", 2)
@@ -161,14 +158,19 @@ def test_the_painting_is_explained_where_that_is_asked_for(page, photo_file):
     says(page, "Red, 80 × 96 pixels.")
     expect(page.locator("#departs")).to_be_hidden()
     page.locator("#explain input").check()
-    expect(page.locator("#reading")).to_contain_text(re.compile(r"Kept of the photo: [01]\.\d\d "))
-    expect(page.locator("#reading")).to_contain_text(re.compile(r"Grid left by the network: \d+\.\d gray levels"))
+    numbers = page.locator("#reading details p")
+    expect(page.locator("#reading > * > p, #reading .html-container > p").first).to_contain_text("your photo")
     expect(page.locator("#departs img")).to_be_visible()
+    expect(numbers).to_be_hidden()
+    page.locator("#reading summary").click()
+    expect(numbers).to_contain_text(re.compile(r"Kept of the photo's shapes: \d+ %\."))
+    expect(numbers).to_contain_text(re.compile(r"Grid left by the network: \d+\.\d gray levels"))
     set_number(page, "strength", 0)  # then the painting is the photo
-    expect(page.locator("#reading")).to_contain_text("Kept of the photo: 1.00 ")
+    expect(page.locator("#reading")).to_contain_text("Nearly everything in your photo can still be made out.")
+    expect(page.locator("#reading")).to_contain_text("Kept of the photo's shapes: 100 %.")
     page.locator("#explain input").uncheck()
     expect(page.locator("#departs")).to_be_hidden()
-    expect(page.locator("#reading")).not_to_contain_text("Kept")
+    expect(page.locator("#reading")).not_to_contain_text("photo")
 
 
 def test_a_setting_asks_the_server_for_the_painting_and_for_nothing_else(page, photo_file, pipeline):
@@ -177,7 +179,7 @@ def test_a_setting_asks_the_server_for_the_painting_and_for_nothing_else(page, p
     page.wait_for_timeout(1000)  # what follows a photo is over
     asked = []
     page.on("request", lambda request: asked.append(request.url) if "/queue/join" in request.url else None)
-    set_number(page, "strength", 0.4)
+    set_number(page, "strength", 40)
     shows(page, pipeline(photo_file, "red", strength=0.4))
     page.wait_for_timeout(1000)
     assert len(asked) == 1
@@ -193,14 +195,23 @@ def test_what_is_no_picture_gets_one_sentence_and_the_next_photo_is_painted(page
     expect(page.get_by_test_id("toast-body")).to_contain_text(message(page).inner_text())
     expect(page.locator("#download")).to_be_disabled()
     page.locator("#photo").get_by_label("Remove Image").click()
-    says(page, "")
+    says(page, "An example: Red. Add a photo of yours.")
     add(page, photo_file)
     says(page, "Red, 80 × 96 pixels.")
 
 
-def test_without_a_photo_the_button_asks_for_one(page):
-    page.locator("#paint").click()
-    says(page, "There is no photo yet: add one first.")
+def test_without_a_photo_the_example_stands_in_for_it_and_is_not_taken_home(page):
+    says(page, "An example. Add a photo of yours.")
+    expect(page.locator("#painting img").last).to_be_visible()
+    page.locator("#styles").get_by_text("Blue", exact=True).click()
+    says(page, "An example: Blue. Add a photo of yours.")
+    expect(page.locator("#download")).to_be_disabled()
+
+
+def test_a_program_without_a_photo_is_told_so(address):
+    client = Client(address, verbose=False, analytics_enabled=False)
+    with pytest.raises(Exception, match="There is no photo yet: add one first"):
+        client.predict(photo=None, style="red", api_name="/preview")
 
 
 def test_a_photo_that_is_too_small_gets_the_least_size_said(page, tmp_path):
@@ -246,7 +257,7 @@ def test_the_page_speaks_chinese_to_those_who_do(browser, address):
     context = browser.new_context(locale="zh-CN")
     page = context.new_page()
     page.goto(address)
-    expect(page.locator("#paint")).to_have_text("作画")
+    expect(page.locator("#download")).to_have_text("下载")
     expect(page.locator("h1")).to_have_text("照片变画作")
     expect(page.locator("#limits")).to_contain_text("50 MB")
     context.close()
@@ -258,7 +269,7 @@ def test_the_page_speaks_chinese_to_those_who_do(browser, address):
 @pytest.mark.slow
 def test_the_calls_shown_do_what_the_page_does(page, photo_file, pipeline, pack, tmp_path):
     page.locator("#styles").get_by_text("Blue", exact=True).click()
-    set_number(page, "strength", 0.5)
+    set_number(page, "strength", 50)
     page.locator("#program > button").click()
     code = page.locator("#code-python .cm-content")
     expect(code).to_contain_text("strength=0.5")

@@ -91,7 +91,8 @@ def app(request, pack, record, tmp_path_factory):
 
 
 def test_every_event_that_runs_a_network_has_the_gpu():
-    runs = re.compile(r"self\.(studio\.(show|paint|paint_all|explain|in_every_style)|_preview|_paint|follow)\b")
+    below = r"studio\.(show|paint|paint_all|explain)|_previews?|_example|_paint|follow"
+    runs = re.compile(rf"self\.({below})\b")
     events = {name: inspect.getsource(event) for name, event in vars(Events).items() if inspect.isfunction(event)}
     assert {name for name, text in events.items() if not name.startswith("_") and runs.search(text)} == set(PAINTING)
 
