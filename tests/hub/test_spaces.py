@@ -183,8 +183,8 @@ def test_a_hub_that_falls_silent_is_not_waited_for_for_ever(hub, space):
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("name", {}, "no name of a Space"),
-        (SPACE, {"packs": ["runs/mine/pack"]}, "no name of a pack on the Hub: write org/name"),
+        ("name", {}, "not a valid Space name: write org/name"),
+        (SPACE, {"packs": ["runs/mine/pack"]}, "not a valid name of a pack on the Hub: write org/name"),
         (SPACE, {"packs": ["painter/none"]}, "no pack painter/none"),
         (SPACE, {"packs": ["painter/broken"]}, "painter/broken is not a style pack: its config.json does not describe"),
         ("visitor/page", {}, "Space visitor/page"),
