@@ -21,7 +21,8 @@ CUT_PHOTO, CUT_PAINTING, AUGMENTATION = range(3)
 
 Size = tuple[int, int]  # width and height in pixels
 Row = Mapping[str, Mapping[str, str | bytes | None] | None]  # {"image": {"path", "bytes"}}
-LoadRow = Callable[[Row], Image.Image]  # raises InputError for a picture that cannot be used
+LoadRow = Callable[..., Image.Image]  # (Row, keep=): raises InputError for a picture that cannot be used
+Keep = Callable[[Size, Callable[[], Image.Image]], Image.Image]  # (decoded size, decode): a cache in front of `decode`
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,21 @@ def row_source(row: Row) -> str | bytes:
     return source
 
 
-def load_row(row: Row, factor: Callable[[Size], float]) -> Image.Image:
+def _decode(size: Size, decode: Callable[[], Image.Image]) -> Image.Image:
+    del size
+    return decode()
+
+
+def load_row(row: Row, factor: Callable[[Size], float], keep: Keep = _decode) -> Image.Image:
     """The picture of a row, upright and in sRGB; `factor` maps its size to the factor by which it will be scaled.
 
     A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, but at least at twice the size that is needed: that is
     faster than to decode fine detail and throw it away.
+
+    Args:
+        row: of a source.
+        factor: from the picture's size.
+        keep: may return an earlier result of `decode` for the same size.
 
     Raises:
         InputError: the picture is missing, damaged or too small.
@@ -104,12 +115,12 @@ def load_row(row: Row, factor: Callable[[Size], float]) -> Image.Image:
     source = row_source(row)
     jpeg = _open_jpeg(source)
     if jpeg is None:
-        rgb = load_picture(source).rgb
+        rgb = keep((0, 0), lambda: load_picture(source).rgb)  # always decoded at its own size
     else:
         with jpeg:
             if min(jpeg.size) >= LEAST_SIDE and jpeg.width * jpeg.height <= MAX_PIXELS:
                 jpeg.draft(None, _scaled(jpeg.size, 2 * factor(jpeg.size), LEAST_SIDE))
-            rgb = load_picture(jpeg).rgb
+            rgb = keep(jpeg.size, lambda: load_picture(jpeg).rgb)
     if min(rgb.size) < LEAST_SIDE:
         raise InputError(
             f"The picture is only {rgb.width}x{rgb.height} pixels: it must be at least {LEAST_SIDE}x{LEAST_SIDE}."

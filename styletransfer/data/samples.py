@@ -18,11 +18,13 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from styletransfer.data.crops import AUGMENTATION, Cropper, LoadRow, Row, bad_file, load_row, nothing_usable
+from styletransfer.data.crops import AUGMENTATION, Cropper, LoadRow, Row, Size, bad_file, load_row, nothing_usable
 from styletransfer.errors import InputError
 from styletransfer.images.files import fit_long_side, picture_to_tensor
 
 KEPT_PAINTINGS = 64  # a style with at most this many paintings keeps them in memory, decoded and scaled
+KEPT_PHOTOS = 256  # sources of at most this many photos keep them in memory, decoded
+KEPT_PHOTO_PIXELS = 60_000_000  # of all photos together, in each worker; 3 bytes each
 KEPT_PIXELS = 20_000_000  # of all styles together, in each worker; 3 bytes each
 STREAM_LOOK = 4  # in a stream with bad pictures, at most this many times the number wanted are tried
 
@@ -53,23 +55,40 @@ class Pictures(Protocol):
 class Shuffled:
     """The pictures of a source without end: each epoch has all of them once, in an order of its own."""
 
-    def __init__(self, name: str, rows: datasets.Dataset, seed: int, stream: int, kept: "Kept | None" = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        rows: datasets.Dataset,
+        seed: int,
+        stream: int,
+        kept: "Kept | None" = None,  # for pictures as `load` returns them
+        decoded: "Kept | None" = None,  # for pictures as they are decoded, where `load` returns others each time
+    ) -> None:
         """Raises InputError where no file can be used: here, as a worker would wrap the message in a traceback."""
         self.rows = rows
         self.seed, self.stream = seed, stream
         self.keeps = kept is not None and len(rows) <= KEPT_PAINTINGS
         self._kept = kept
-        _first_good(name, rows, range(len(rows)), partial(load_row, factor=lambda size: 0.0))
+        self._decoded = decoded if len(rows) <= KEPT_PHOTOS else None
+        _first_good(name, rows, range(len(rows)), lambda index: load_row(rows[index], lambda size: 0.0))
 
     def take(self, number: int, load: LoadRow) -> tuple[Image.Image, list[str]]:
         """Picture `number` of the order, or the next one that can be used."""
         epoch, first = divmod(number, len(self.rows))
         order = _order(self.seed, self.stream, epoch, len(self.rows))
         turned = (int(order[(first + i) % len(order)]) for i in range(len(order)))
-        return _first_good("the pictures of a source", self.rows, turned, load, self._kept_picture)
+        return _first_good("the pictures of a source", self.rows, turned, partial(self._load, load))
 
-    def _kept_picture(self, index: int, load: Callable[[], Image.Image]) -> Image.Image:
-        return self._kept.get((self.stream, index), load) if self.keeps else load()
+    def _load(self, load: LoadRow, index: int) -> Image.Image:
+        if self.keeps:
+            return self._kept.get((self.stream, index), lambda: load(self.rows[index]))
+        if self._decoded is None:
+            return load(self.rows[index])
+
+        def keep(size: Size, decode: Callable[[], Image.Image]) -> Image.Image:
+            return self._decoded.get((self.stream, index, *size), decode)
+
+        return load(self.rows[index], keep=keep)
 
 
 @lru_cache(maxsize=32)
@@ -82,14 +101,13 @@ def _first_good(
     name: str,
     rows: datasets.Dataset,
     order: Iterable[int],
-    load: LoadRow,
-    keep: Callable[[int, Callable[[], Image.Image]], Image.Image] = lambda index, load: load(),
+    load: Callable[[int], Image.Image],
 ) -> tuple[Image.Image, list[str]]:
     """What `load` returns for the first row that can be used, and what is wrong with the rows before it."""
     skipped: list[str] = []
     for index in order:
         try:
-            return keep(index, lambda index=index: load(rows[index])), skipped
+            return load(index), skipped
         except InputError as error:
             skipped.append(bad_file(rows[index], f"picture {index}", error))
     raise nothing_usable(name, skipped)
@@ -105,7 +123,7 @@ class Kept:
     def __reduce__(self) -> tuple[type["Kept"], tuple[int]]:
         return Kept, (self.limit,)
 
-    def get(self, key: tuple[int, int], make: Callable[[], Image.Image]) -> Image.Image:
+    def get(self, key: tuple[int, ...], make: Callable[[], Image.Image]) -> Image.Image:
         """The picture of that key; it is made if it is not there."""
         picture = self.pictures.get(key)
         if picture is None:
@@ -201,8 +219,9 @@ def check_sources(photos: Sequence[object], styles: Mapping[str, object]) -> Non
 
 
 def shuffled_photos(photos: Sequence[datasets.Dataset], seed: int) -> Shuffled:
-    """Downloaded sources of photos, as one."""
-    return Shuffled("the photos", datasets.concatenate_datasets(list(photos)), seed, PHOTOS)
+    """Downloaded sources of photos, as one; a small number of them stays in memory."""
+    together = datasets.concatenate_datasets(list(photos))
+    return Shuffled("the photos", together, seed, PHOTOS, decoded=Kept(KEPT_PHOTO_PIXELS))
 
 
 def shuffled_style(style: str, paintings: datasets.Dataset, number: int, seed: int, kept: "Kept") -> Shuffled:
@@ -244,7 +263,7 @@ def load_paintings(rows: datasets.Dataset | Iterable[Row], size: int, limit: int
     errors: list[InputError] = []
     for first, last in pairwise(edges):
         try:
-            painting, _ = _first_good("the paintings", rows, range(first, last), _load_whole)
+            painting, _ = _first_good("the paintings", rows, range(first, last), lambda index: _load_whole(rows[index]))
         except InputError as error:
             errors.append(error)
             continue

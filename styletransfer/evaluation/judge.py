@@ -20,7 +20,7 @@ from styletransfer.evaluation.brushwork import (
 )
 from styletransfer.evaluation.inception import FidInception
 from styletransfer.images.lab import color_statistics
-from styletransfer.models.features import Features
+from styletransfer.models.features import DownloadError, Features
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1")
 LEAST_SIDE = 32  # pixels; below it SqueezeNet has nothing left to compare
@@ -218,12 +218,10 @@ class Judge:
         network, flag, file = origin
         try:
             loaded = load().to(self.device)
-        except (OSError, RuntimeError) as error:  # no connection, a dead address, half a file
-            if file is not None:
-                raise
+        except DownloadError as error:
             self.notes.append(
                 f"{measure} is left out: it needs {network}'s ImageNet weights, which torchvision could not download "
-                f"({error}); name a safetensors file of them with --{flag}-network-weights"
+                f"({error.reason}); name a safetensors file of them with --{flag}-network-weights"
             )
             return None
         self.networks[measure] = f"{network}, {Path(file).name if file else 'torchvision IMAGENET1K_V1'}"

@@ -15,8 +15,8 @@ EVALUATION = "evaluation.json"
 SAMPLES = "samples"
 DISCRIMINATOR = "discriminator"  # optional folder: the network that the generator was trained against
 PHOTO = "_photo"  # the sample that shows the photo all others were painted from; no style can have this name
-PROGRESS = "progress"  # in RUN, of a pack whose training has not ended: "step 4 of 20"
-PROJECT = "project"  # in RUN: address of the source that trained the pack
+PROGRESS = "progress"  # in RUN, of a pack from the middle of a training: "step 4 of 20"
+PROJECT = "project"  # in RUN: the web address of the source that trained the pack
 DISCOVERY_TAG = "styletransfer-pack"
 
 # A pack may come from a stranger: its size is bounded before anything is fetched, read or built.

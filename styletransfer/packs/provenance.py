@@ -41,7 +41,7 @@ def run_facts(
 
 
 def project_url(remote: str) -> str | None:
-    """The web address of a git remote on a public host, without user and password; None for any other."""
+    """The web address of a git remote on a public host, without user and password; None for other hosts."""
     match = _REMOTE.fullmatch(remote)
     return f"https://{match['host']}/{match['path']}" if match and match["host"] in PUBLIC_HOSTS else None
 
@@ -79,7 +79,7 @@ def versions() -> dict[str, str]:
 
 
 def _git(root: Path, *words: str) -> str | None:
-    """What git says of a checkout; None where there is none."""
+    """The output of git in a checkout; None where there is none."""
     if not (root / ".git").exists():  # git itself would search the parent folders, too
         return None
     command = ["git", "-C", str(root), *words]

@@ -44,17 +44,17 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 
 
 def is_checkpoint(folder: Path) -> bool:
-    """Whether a folder is a whole checkpoint."""
+    """Whether a folder is a complete checkpoint."""
     return folder.name.startswith(PREFIX) and (folder / PROGRESS).is_file()
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Whole checkpoints, oldest first."""
+    """Complete checkpoints, oldest first."""
     return sorted(path for path in folder.glob(f"{PREFIX}*") if path.is_dir())
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints, and what a killed run left half written."""
+    """Delete all but the newest `keep` checkpoints, and partial ones of a killed run."""
     for old in list_checkpoints(folder)[:-keep]:
         remove(old)
     for partial in folder.glob(f"{PARTIAL}*"):
@@ -74,24 +74,24 @@ def write_checkpoint(
     """Write everything that `--resume` needs, and prune all but the newest `keep`; every process must call it.
 
     Args:
-        accelerator: of the run; it has prepared or registered everything that has a state.
+        accelerator: of the run; all objects with a state are prepared by it or registered with it.
         folder: the run's folder of checkpoints.
         step: optimizer updates done.
         config: the settings, as plain values.
         seconds: of training so far.
-        keep: so many checkpoints stay.
-        position: where the streams of this process go on; empty without any.
+        keep: number of newest checkpoints that are kept.
+        position: where the streams of this process continue; empty without streams.
 
     Returns:
         The folder of the new checkpoint.
 
     Raises:
-        InputError: it cannot be written; the message names the checkpoint that is whole.
+        InputError: it cannot be written; the message names the newest complete checkpoint.
     """
     target = checkpoint_path(folder, step)
-    partial = partial_path(target)  # every process writes its part into it, so no process can own it
+    partial = partial_path(target)  # all processes write into it
     if accelerator.is_main_process:
-        shutil.rmtree(partial, ignore_errors=True)  # of a killed run: its files are not those of this state
+        shutil.rmtree(partial, ignore_errors=True)  # left by a killed run
     accelerator.wait_for_everyone()
     try:
         accelerator.save_state(str(partial))
@@ -111,19 +111,19 @@ def write_checkpoint(
     except Exception as error:  # each library has its own class for a full disk
         prune(folder, keep)
         whole = list_checkpoints(folder)
-        kept = f"{whole[-1]} is whole, go on from it with --resume" if whole else "there was none before"
+        kept = f"continue from {whole[-1]} with --resume" if whole else "there is no earlier one"
         raise InputError(f"The checkpoint of step {step} cannot be written: {why_unwritten(error)}; {kept}.") from error
     accelerator.wait_for_everyone()
     return target
 
 
 def read_progress(path: Path) -> dict[str, Any]:
-    """What a checkpoint says of itself: "step", "processes", "seconds" and "config"."""
+    """The description in a checkpoint: "step", "processes", "seconds" and "config"."""
     return json.loads((path / PROGRESS).read_text(encoding="utf-8"))
 
 
 def read_position(path: Path, accelerator: "Accelerator", config: Mapping[str, Any]) -> str:
-    """Where the streams of this process go on; empty where other processes, or other settings, wrote the checkpoint."""
+    """Where the streams of this process continue; empty if the number of processes or the sources have changed."""
     saved = read_progress(path)["config"]
     changed = [name for name in STREAM_SETTINGS if saved.get(name) != config[name]]
     written = len(list(path.glob(POSITION.format(rank="*"))))

@@ -222,6 +222,7 @@ class TrainingConfig:
     gradient_checkpointing: bool = _flag(
         False, "Compute the generator's activations a second time in the backward pass, which saves memory."
     )
+    profile: bool = _flag(False, "Measure the parts of a step and report their shares of the time at the end.")
 
     log_every: int = _flag(50, "Steps between two lines of losses.jsonl and of the tracker.")
     checkpoint_every: int = _flag(1000, "Steps between two checkpoints.")

@@ -1,7 +1,6 @@
-"""Watch a training and say plainly what goes wrong, since which step, and what to change.
+"""Detectors of training failures: a warning says what is wrong, since which step, and what to change.
 
-They look at what is there anyway: logged losses, and the sample photos with their paintings. A loss that is no number
-is not theirs but `updates.py`'s.
+They use logged losses and the sample paintings. NaN and infinity are handled by `trainer.Updates`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,19 +12,19 @@ from torch import Tensor
 
 from styletransfer.models import losses
 
-# Discriminator losses of one that cannot tell a painting from a fake.
+# The loss of a discriminator that cannot tell paintings from fakes.
 CHANCE = {"non-saturating": 1.386, "hinge": 2.0, "least-squares": 0.5}
-WON = 0.03  # of that: hardly a patch is left that deceives it
+WON = 0.03  # in units of CHANCE: the discriminator recognizes almost every patch
 WON_LINES = 10  # logged lines in a row
-SAMPLE_LOOKS = 2  # looks at samples in a row: what passes is no fault
-ALIKE = 0.12  # differences between paintings, of those between their photos
-UNTOUCHED = 0.1  # difference between painting and photo, of the photo's own contrast
+SAMPLE_LOOKS = 2  # sample grids in a row before a warning
+ALIKE = 0.12  # mean difference between paintings, in units of that between their photos
+UNTOUCHED = 0.1  # mean difference between painting and photo, in units of the photo's contrast
 COPIED = 0.9  # correlation from which a patch is a copy
 COPIES = 0.3  # share of copied patches
-PATCH = 32  # pixels, at half size: a place with several strokes
-LEAST_CONTRAST = 0.05  # root mean square, on [-1, 1], from which a place can be told from another
-GRID_LEVELS = 2.0  # gray levels of grid that neither photo nor paintings have
-COLOR_LEVELS = 60.0  # gray levels that colors are away from those of photo and paintings and what lies between
+PATCH = 32  # pixels at half size: large enough for several strokes
+LEAST_CONTRAST = 0.05  # root mean square, on [-1, 1], that a patch needs to be recognizable
+GRID_LEVELS = 2.0  # gray levels of grid beyond those of photo and paintings
+COLOR_LEVELS = 60.0  # distance of the mean color from the line between photo and paintings, in gray levels
 
 ADVICE = {
     "wins": "lower --discriminator-learning-rate, raise --r1-weight, or use --spectral-norm",
@@ -38,7 +37,7 @@ ADVICE = {
 
 
 class Samples(NamedTuple):
-    """One style at one moment: photos, what the averaged generator makes of them, and some of its paintings."""
+    """One style at one step: photos, their paintings by the averaged generator, and some paintings of the style."""
 
     photos: Sequence[Tensor]  # (1, 3, H, W) in [-1, 1], at least 64 pixels high and wide
     painted: Sequence[Tensor]  # of the same sizes
@@ -46,13 +45,13 @@ class Samples(NamedTuple):
 
 
 class Streak:
-    """Tells once that something has been so several times in a row, and again after it was not."""
+    """Counts how often in a row a fault is seen; one streak leads to one warning."""
 
     def __init__(self, needed: int) -> None:
         self.needed, self.count, self.since = needed, 0, 0
 
     def add(self, step: int, so: bool) -> bool:
-        """Whether this is the time to speak; `since` is the step of the first time."""
+        """Record whether the fault is there; returns whether to warn now. `since` is the first step of the streak."""
         if not so:
             self.count = 0
             return False
@@ -62,7 +61,7 @@ class Streak:
 
 
 class Detectors:
-    """All of them, for one run; a run taken up again begins to count anew.
+    """All detectors of a run; after a resume, counting starts again.
 
     Args:
         adversarial: form of the adversarial loss.
@@ -73,11 +72,11 @@ class Detectors:
         self.streaks: dict[str, Streak] = {}
 
     def losses(self, step: int, line: Mapping[str, float | None]) -> list[str]:
-        """Sentences about a logged line: is there still a game between the networks?"""
+        """Warnings about a logged line: does the discriminator still leave the generator something to learn from?"""
         said = []
         for name, kind in (("discriminator", "paintings"), ("discriminator_photo", "photos")):
             value, fooling = line.get(name), line.get(name.replace("discriminator", "adversarial"))
-            if value is None or not fooling:  # nobody learns from it
+            if value is None or not fooling:  # the generator does not learn from it
                 continue
             won = value < WON * self.chance
             what = f"the discriminator of {kind} wins everywhere"
@@ -85,7 +84,7 @@ class Detectors:
         return said
 
     def samples(self, step: int, style: str, samples: Samples) -> list[str]:
-        """Sentences about the paintings of a style."""
+        """Warnings about the paintings of a style."""
         said = []
         for name, (found, what) in SAMPLE_FAULTS.items():
             words = f"{what} in style {style}"
@@ -98,7 +97,7 @@ class Detectors:
 
 
 def are_alike(samples: Samples) -> bool:
-    """Collapse: paintings of different photos differ far less than the photos do."""
+    """Mode collapse: paintings of different photos differ far less than the photos do."""
     if len(samples.photos) < 2:
         return False
     photos, painted = (torch.cat([F.adaptive_avg_pool2d(x, 16) for x in side]) for side in samples[:2])
@@ -106,7 +105,7 @@ def are_alike(samples: Samples) -> bool:
 
 
 def are_untouched(samples: Samples) -> bool:
-    """Identity: the paintings are the photos."""
+    """The paintings hardly differ from the photos."""
     change, contrast = 0.0, 0.0
     for photo, painting in zip(samples.photos, samples.painted, strict=True):
         change += (painting - photo).abs().mean().item()
@@ -115,7 +114,7 @@ def are_untouched(samples: Samples) -> bool:
 
 
 def are_copied(samples: Samples) -> bool:
-    """A memorised painting: places of the paintings are found in it, far more of them than the painting repeats."""
+    """Memorized patches: more of them are found in a painting of the style than that painting repeats itself."""
     sources = [F.avg_pool2d(painting, 2) for painting in samples.paintings]
     sources = [source for source in sources if min(source.shape[-2:]) >= 2 * PATCH]
     patches = torch.cat(
@@ -131,13 +130,13 @@ def are_copied(samples: Samples) -> bool:
 
 
 def has_grid(samples: Samples) -> bool:
-    """A regular pattern at the periods of upsampling, which neither the photos nor the paintings have."""
+    """A regular pattern at the periods of upsampling that neither the photos nor the paintings have."""
     photos, painted, paintings = (_mean_grid(side) for side in samples)
     return painted > max(photos, paintings) + GRID_LEVELS
 
 
 def has_strange_colors(samples: Samples) -> bool:
-    """Mean colors far from the photos', from the paintings', and from everything between the two."""
+    """Mean colors far from every mixture of the photos' and the paintings' mean colors."""
     goal = torch.stack([painting.mean(dim=(0, 2, 3)) for painting in samples.paintings]).mean(dim=0)
     away = []
     for photo, painting in zip(samples.photos, samples.painted, strict=True):
@@ -173,7 +172,7 @@ def _mean_grid(pictures: Sequence[Tensor]) -> float:
 
 
 def _patches(picture: Tensor, most: int) -> tuple[Tensor, list[tuple[int, int]]]:
-    """Places with something in them, without the means of their channels, (P, 3, 32, 32), and their upper left corners.
+    """Patches with contrast, minus their channel means, (P, 3, 32, 32), and their upper left corners.
 
     At most `most`, evenly picked from a grid over the picture (1, 3, H, W).
     """
@@ -186,11 +185,11 @@ def _patches(picture: Tensor, most: int) -> tuple[Tensor, list[tuple[int, int]]]
 
 
 def _correlations(patches: Tensor, picture: Tensor) -> Tensor:
-    """(P, H - 31, W - 31): patches with every place of the picture, whose channel means are taken out, too."""
+    """(P, H - 31, W - 31): correlation of patches with every place of the picture, minus its channel means."""
     mean = F.avg_pool2d(picture, PATCH, stride=1)
     variance = F.avg_pool2d(picture.square(), PATCH, stride=1) - mean.square()
     norms = (variance.sum(dim=1).clamp_min(1e-4) * PATCH**2).sqrt()
-    # The patches have no mean, so the means of the places need not be taken out of the product.
+    # The patches have mean 0, so the product is the same with and without the means of the places.
     return F.conv2d(picture, patches)[0] / (norms * patches.flatten(1).norm(dim=1)[:, None, None])
 
 

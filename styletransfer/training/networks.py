@@ -1,4 +1,4 @@
-"""All networks of a training: the generator that is published, and those that exist only to train it."""
+"""The networks of a training: the generator, which is published, and those that only serve to train it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -17,42 +17,42 @@ from styletransfer.training.config import TrainingConfig
 
 @dataclass
 class Networks:
-    """What is trained; None where the objective has no use for it."""
+    """The networks that are trained; None where the objective does not use one."""
 
     generator: nn.Module  # photo -> painting
     discriminator: nn.Module  # is this a painting?
-    head: nn.Module | None = None  # places of a picture -> directions, for PatchNCE
-    photo_generator: nn.Module | None = None  # painting -> photo, for cycles; told the painting's style
+    head: nn.Module | None = None  # feature vectors -> unit vectors, for PatchNCE
+    photo_generator: nn.Module | None = None  # painting and its style -> photo, for cycles
     photo_discriminator: nn.Module | None = None  # is this a photo?
 
     @property
     def players(self) -> list[nn.Module]:
-        """Those that learn with the generator."""
+        """The generator and those that learn with it."""
         return [network for network in (self.generator, self.head, self.photo_generator) if network is not None]
 
     @property
     def judges(self) -> list[nn.Module]:
-        """Those that learn against it."""
+        """The discriminators."""
         return [network for network in (self.discriminator, self.photo_discriminator) if network is not None]
 
     @property
     def all(self) -> list[nn.Module]:
-        """Every network that there is, the generator and the discriminator first."""
+        """Every network, the generator and the discriminator first."""
         return [self.generator, self.discriminator, *self.players[1:], *self.judges[1:]]
 
     def map(self, change: Callable[[nn.Module], nn.Module]) -> "Networks":
-        """The same with `change` of every network."""
+        """The networks after `change` of each."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return Networks(**{name: None if network is None else change(network) for name, network in found.items()})
 
 
 def has_head(config: TrainingConfig) -> bool:
-    """Whether anything is compared by PatchNCE."""
+    """Whether the objective uses PatchNCE."""
     return bool(config.contrastive_weight or config.contrastive_identity_weight)
 
 
 def build_networks(config: TrainingConfig) -> Networks:
-    """Untrained networks for the losses that the config gives a weight."""
+    """Untrained networks, those that the losses with a weight need."""
     sizes = {"channels": config.channels, "blocks": config.blocks, "grain": config.grain}
     judge = {
         "channels": config.discriminator_channels,
@@ -87,9 +87,9 @@ def checkpoint_blocks(generator: Generator) -> None:
 
 
 def initialize(generator: Generator, trained: Generator) -> None:
-    """Start from a trained generator: its weights, and the scales and shifts of the styles both have.
+    """Copy the weights of a trained generator; a style that it lacks starts from the mean of its styles.
 
-    A new style starts from the mean of the trained ones. Raises InputError when the sizes differ.
+    Raises InputError when the sizes differ.
     """
     for name in ("channels", "blocks"):
         if generator.config[name] != trained.config[name]:
@@ -104,11 +104,11 @@ def initialize(generator: Generator, trained: Generator) -> None:
 def initialize_discriminator(
     discriminator: Discriminator, trained: Discriminator, styles: Iterable[str], pack: Generator
 ) -> bool:
-    """Start from a trained discriminator, as `initialize`; False, with nothing changed, where its sizes differ.
+    """Copy the weights of a trained discriminator, as `initialize`; False, and nothing copied, where sizes differ.
 
     Args:
-        discriminator: it will judge `styles`, in that order.
-        trained: of `pack`, whose styles it judges.
+        discriminator: of `styles`, in that order.
+        trained: of the styles of `pack`.
         styles: by name.
         pack: the generator it was trained with.
     """
@@ -122,7 +122,7 @@ def initialize_discriminator(
 def _restyled(
     state: dict[str, Tensor], per_style: Iterable[str], known: Iterable[str], wanted: Iterable[str]
 ) -> dict[str, Tensor]:
-    """The state with a row for each wanted style: its own where it is known, else the mean of all."""
+    """The state with one row for each wanted style: its own where it is known, else the mean of all."""
     rows = {name: row for row, name in enumerate(known)}
     for key in per_style:
         value, mean = state[key], state[key].mean(dim=0)
@@ -148,7 +148,7 @@ class PatchHead(nn.Module):
         )
 
     def forward(self, features: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]:
-        """One (N, C, h, w) per layer and the numbers (P,) of its places -> one (N, P, channels) of unit length."""
+        """Per layer, features (N, C, h, w) and the indices (P,) of places -> unit vectors (N, P, channels)."""
         directions = []
         for perceptron, layer, chosen in zip(self.perceptrons, features, places, strict=True):
             patches = layer.flatten(2)[:, :, chosen.to(layer.device)].transpose(1, 2)
@@ -157,15 +157,15 @@ class PatchHead(nn.Module):
 
 
 def choose_places(features: Sequence[Tensor], count: int, seed: int, step: int) -> list[Tensor]:
-    """For each layer at most `count` numbers of places, none twice: a pure function of seed and step.
+    """At most `count` indices of places for each layer, without repetition: a pure function of seed and step.
 
-    So a resumed run compares the same places, and so does every process and every accumulated pass of a step.
+    So a resumed run, every process and every accumulated pass of a step compare the same places.
     """
     source = torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
     return [torch.randperm(layer[0, 0].numel(), generator=source)[:count] for layer in features]
 
 
 def is_mirrored(seed: int, step: int) -> bool:
-    """Whether this is one of the half of all steps whose photos are looked at in the mirror: as `choose_places`."""
+    """Whether PatchNCE uses the mirrored photo in this step, as in half of them: a pure function of seed and step."""
     source = torch.Generator().manual_seed((seed * 1_000_003 + step + 2**61) % 2**63)
     return bool(torch.rand((), generator=source) < 0.5)

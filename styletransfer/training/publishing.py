@@ -1,4 +1,4 @@
-"""What a run keeps goes to the Hub in the background: training never waits for it and never fails with it."""
+"""Pushes packs and checkpoints to the Hub in the background: training neither waits for a push nor fails with it."""
 
 import itertools
 import re
@@ -27,37 +27,37 @@ if TYPE_CHECKING:  # the command that pushes a checkpoint need not load them
 
     from styletransfer.training.config import TrainingConfig
 
-FOLDER = ".pushing"  # inside the run's folder: copies that wait for the Hub
+FOLDER = ".pushing"  # in the run's folder: copies that wait to be pushed
 
 _FILE = re.compile(r"step-(\d{8})/[A-Za-z0-9_-][A-Za-z0-9_.-]*")  # what Accelerate writes: no folders inside
 
 Push = Callable[..., object]  # (folder, repo_id, *, private)
-Job = tuple[Path | None, Callable[[], object]]  # the copy to be pushed, and how
+Job = tuple[Path | None, Callable[[], object]]  # the copy to be pushed, and the function that pushes it
 
 
 class Publisher:
     """Pushes packs and checkpoints of one run, one after the other, in a thread of its own.
 
-    Of each kind only the newest waits: while the Hub is slow, older ones give way to it. A push that fails is
-    retried with growing pauses, then said in one line; `finish` tells what is missing on the Hub in the end.
+    While the Hub is slow, a newer pack or checkpoint replaces one that still waits. A push that fails is retried with
+    growing pauses, then reported in one line; `finish` returns what is missing on the Hub in the end.
 
     Args:
-        repo_id: `org/name`; made if it is missing.
-        private: of a repository that is made.
+        repo_id: `org/name`; it is created if it is missing.
+        private: create it as a private one.
         output: the run's folder.
     """
 
     def __init__(self, repo_id: str, *, private: bool, output: Path) -> None:
         self.repo_id, self.private = repo_id, private
         self._copies = output / FOLDER
-        shutil.rmtree(self._copies, ignore_errors=True)  # of a killed run
+        shutil.rmtree(self._copies, ignore_errors=True)  # left by a killed run
         self._numbers = itertools.count()
         self._failures: dict[str, str] = {}
-        # First of all the repository: say at the start, not at the end of a night, that nothing can be pushed.
+        # The repository first: if nothing can be pushed, that is reported at the start and not after hours of training.
         self._waiting: dict[str, Job] = {"repository": (None, self._make_repo)}
         self._changed = threading.Condition()
         self._closing = False
-        # A daemon: whoever interrupts a training does not wait for the Hub either.
+        # A daemon: an interrupted training does not wait for the Hub.
         self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
         self._thread.start()
 
@@ -70,11 +70,11 @@ class Publisher:
         self._offer("checkpoint", folder, push_checkpoint)
 
     def finish(self, pack: Path, checkpoint: Path | None) -> list[str]:
-        """Push the last pack, wait until everything is pushed, and tell what is not: one sentence for each.
+        """Push the last pack, wait until all pushes have ended, and return one sentence for each that failed.
 
         Args:
             pack: the finished pack.
-            checkpoint: the last one that was offered, for the command that pushes it by hand; None when none was.
+            checkpoint: the last one that was offered, for the command that pushes it by hand; None without one.
         """
         self.offer_pack(pack)
         with self._changed:
@@ -95,15 +95,15 @@ class Publisher:
     def _by_hand(self, kind: str, folder: Path) -> str:
         private = " --private" if self.private else ""
         command = f"python -m styletransfer push {shlex.quote(str(folder))} {self.repo_id}{private}"
-        return f"The {kind} in {folder} is whole, but not on the Hub: {self._failures[kind]} Push it with: {command}"
+        return f"The {kind} in {folder} is safe, but not on the Hub. {self._failures[kind]} Push it with: {command}"
 
     def _offer(self, kind: str, folder: Path, push: Push) -> None:
-        """Have a copy pushed: the folder itself may be written anew or pruned before its turn comes."""
+        """Queue a copy: the folder itself may be replaced or pruned before it is pushed."""
         copy = self._copies / str(next(self._numbers)) / folder.name
         try:
             shutil.copytree(folder, copy)
-        except OSError as error:  # a full disk, say: no reason to stop a training that has just been saved
-            self._failed(kind, f"no copy of it can be made ({error.strerror or 'the disk is full'}).")
+        except OSError as error:  # for example a full disk: the training itself is saved
+            self._failed(kind, f"It cannot be copied ({error.strerror or 'the disk is full'}).")
             return
         with self._changed:
             older = self._waiting.pop(kind, None)
@@ -125,13 +125,13 @@ class Publisher:
                 self._failures.pop(kind, None)
             except InputError as error:
                 self._failed(kind, str(error))
-            except Exception as error:  # whatever it is, the training is worth more than the push
+            except Exception as error:  # whatever it is, the training must go on
                 self._failed(kind, f"{type(error).__name__}: {error}.")
             _discard(copy)
 
     def _failed(self, kind: str, reason: str) -> None:
         self._failures[kind] = reason
-        tqdm.write(f"The {kind} was not pushed to {self.repo_id}: {reason} Training is not touched by this.")
+        tqdm.write(f"The {kind} was not pushed to {self.repo_id}. {reason} Training continues.")
 
 
 def _discard(copy: Path | None) -> None:
@@ -147,10 +147,10 @@ def open_publisher(config: "TrainingConfig", accelerator: "Accelerator") -> Publ
 
 
 def fetch_checkpoint(config: "TrainingConfig", accelerator: "Accelerator", folder: Path) -> None:
-    """With --resume and --hub-checkpoint: have the Hub's checkpoint here when it is newer, in every process.
+    """With --resume and --hub-checkpoint: download the Hub's checkpoint when it is newer than those here.
 
     Raises:
-        InputError: in the process that asks, when the Hub does not give it and there is none here to go on from.
+        InputError: the download failed, and there is no checkpoint here to continue from.
     """
     if not (config.resume is True and config.hub_checkpoint):
         return
@@ -158,12 +158,12 @@ def fetch_checkpoint(config: "TrainingConfig", accelerator: "Accelerator", folde
         try:
             newer = pull_newer_checkpoint(config.push_to_hub, folder)
             if newer:
-                tqdm.write(f"Going on from {newer.name}, fetched from {config.push_to_hub}.")
+                tqdm.write(f"Continuing from {newer.name}, downloaded from {config.push_to_hub}.")
         except InputError as error:
             here = list_checkpoints(folder)
             if not here:
                 raise
-            tqdm.write(f"Going on from {here[-1]}: {error}")
+            tqdm.write(f"Continuing from {here[-1]}. {error}")
     accelerator.wait_for_everyone()
 
 
@@ -171,19 +171,19 @@ def fetch_checkpoint(config: "TrainingConfig", accelerator: "Accelerator", folde
 
 
 def push_checkpoint(folder: Path, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
-    """Upload a checkpoint as one commit to the branch `checkpoints`, where it takes the place of the one before.
+    """Upload a checkpoint as one commit to the branch `checkpoints`, in place of the one before.
 
     Args:
-        folder: a whole checkpoint, `step-00001000`.
-        repo_id: `org/name`; the repository and the branch are made if they are missing.
-        private: of a repository that is made here.
+        folder: a complete checkpoint, `step-00001000`.
+        repo_id: `org/name`; the repository and the branch are created if they are missing.
+        private: create the repository as a private one.
         token: of a user who may write there; the one logged in when None.
 
     Returns:
         The commit's address.
 
     Raises:
-        InputError: the Hub refuses or does not answer, after several attempts. The branch is as it was.
+        InputError: the Hub refuses or does not answer, after several attempts. The branch is then unchanged.
     """
     api = HfApi(token=token)
     with told_plainly(f"repository {repo_id}"):
@@ -192,21 +192,21 @@ def push_checkpoint(folder: Path, repo_id: str, *, private: bool = False, token:
 
 
 def pull_newer_checkpoint(repo_id: str, folder: Path, *, token: str | None = None) -> Path | None:
-    """Fetch the checkpoint of the Hub when it is newer than those in `folder`.
+    """Download the checkpoint on the Hub when it is newer than those in `folder`.
 
-    A checkpoint is the state of a training, with random states in Python's own format: pull one only from a
-    repository that you push to yourself. Packs are for everybody else's work.
+    A checkpoint contains pickles, which can run code: download one only from a repository of your own. Use packs for
+    the work of others.
 
     Args:
-        repo_id: `org/name`, whose branch `checkpoints` is looked at.
-        folder: of the run's checkpoints.
+        repo_id: `org/name`, with a branch `checkpoints`.
+        folder: with the run's checkpoints.
         token: of a user who may read there; the one logged in when None.
 
     Returns:
-        The new checkpoint's folder, whole; None when the Hub has none, or none that is newer.
+        The new checkpoint's folder; None when the Hub has none that is newer.
 
     Raises:
-        InputError: the Hub does not answer, or what arrives is not what was uploaded.
+        InputError: the Hub does not answer, or a file does not arrive as it was uploaded.
     """
     api = HfApi(token=token)
     with told_plainly(f"checkpoint of {repo_id}"):
@@ -226,10 +226,10 @@ def pull_newer_checkpoint(repo_id: str, folder: Path, *, token: str | None = Non
 
 
 def _commit(api: HfApi, repo_id: str, folder: Path) -> str:
-    # Read anew at each attempt: the last one may have gone through, only its answer may have been lost.
+    # Read again at each attempt: the last one may have succeeded, and only its answer was lost.
     head = api.model_info(repo_id, revision=BRANCH)
     files = {f"{folder.name}/{path.name}": path for path in sorted(folder.iterdir())}
-    # .gitattributes came with the branch and says which files are stored as large ones.
+    # .gitattributes belongs to the branch and says which files go to large file storage.
     kept = {".gitattributes", *files}
     stale = [file.rfilename for file in head.siblings or [] if file.rfilename not in kept]
     message = f"Keep checkpoint {folder.name}"

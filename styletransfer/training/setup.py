@@ -28,7 +28,7 @@ from styletransfer.training.presets import PRESETS
 
 
 def build_accelerator(config: TrainingConfig) -> Accelerator:
-    """The Accelerator of a run. Raises InputError where this machine cannot do what the config asks for."""
+    """The Accelerator of a run. Raises InputError for settings that this machine does not support."""
     tracker = _tracker(config.tracker)
     mixed = {"fp32": "no"}.get(config.mixed_precision, config.mixed_precision)
     if mixed == "fp16" and (config.cpu or not torch.cuda.is_available()):
@@ -53,7 +53,7 @@ def _allow_tf32(cpu: bool) -> None:
 
 
 def _tracker(name: str) -> str | None:
-    """The tracker, where it is installed. The default one may be missing: losses.jsonl is always written."""
+    """The tracker, if it is installed. The default one may be missing, as losses.jsonl is always written."""
     installed = {
         "tensorboard": is_tensorboard_available,
         "trackio": is_trackio_available,
@@ -70,7 +70,7 @@ def _tracker(name: str) -> str | None:
 
 
 def hub_datasets(config: TrainingConfig) -> list[str]:
-    """The datasets on the Hub that a run learns from, `org/name`."""
+    """The datasets on the Hub that a run learns from, each as `org/name`."""
     found = (hub_dataset(source) for source in (*config.photos, *config.style_sources.values()))
     return [name for name in found if name]
 
@@ -83,11 +83,11 @@ def required(sources: Sequence[str], flag: str) -> Sequence[str]:
 
 
 def check_names(config: TrainingConfig) -> None:
-    """Refuse, before anything is fetched and not after hours of training, what no pack may hold and no Hub takes.
+    """Check the names and texts for the pack before anything is downloaded, and not after hours of training.
 
     Raises:
-        InputError: no style, a name that cannot be part of a file name and a URL, a title of many lines or characters,
-            words about a style that there is not, a --push-to-hub that is not org/name.
+        InputError: no style, a style name that cannot be part of file names and URLs, a title that is too
+            long or has line breaks, a title or note for an unknown style, a --push-to-hub that is not org/name.
     """
     if config.push_to_hub is not None:
         check_repo_id(config.push_to_hub, flag="--push-to-hub")

@@ -50,7 +50,7 @@ from styletransfer.training.setup import (
     start_summary,
     weights_from_files,
 )
-from styletransfer.training.watch import Clock, LossLog, Watch, pick_sample_photos
+from styletransfer.training.watch import Clock, LossLog, Profile, Watch, pick_sample_photos
 
 PATIENCE = 3  # updates in a row that may be left out
 PATIENCE_FP16 = 20  # in fp16 the gradient scaler lowers a scale that is too high by leaving updates out
@@ -92,6 +92,7 @@ class Trainer:
         self.watch = Watch(config, self.sample_photos, self._some_paintings, self.objective, device)
         self.accelerator.register_save_state_pre_hook(lambda models, weights, folder: self._save_state(Path(folder)))
         self.accelerator.register_load_state_pre_hook(lambda models, folder: self._load_state(Path(folder)))
+        self.profile = self._profile() if config.profile else None
         if self.resume_from:
             self._load_checkpoint(self.resume_from)
 
@@ -132,7 +133,8 @@ class Trainer:
         self._report_start()
         sums: dict[str, Tensor] = {}
         with self._progress_bar() as bar:
-            for batch in self.batches.after(self.step):
+            batches = self.batches.after(self.step)
+            for batch in self.profile.each("pictures", batches) if self.profile else batches:
                 with self.accelerator.accumulate(*self.networks.all):
                     terms = self.train_step(batch)
                 self._report_skipped(batch.skipped)
@@ -146,6 +148,8 @@ class Trainer:
         if self.step and self.saved != self.step:
             self.save_checkpoint()
         pack = self.save_pack()
+        if self.profile and self.accelerator.is_main_process:
+            tqdm.write(self.profile.report())
         self._training_ended(pack)
         return pack
 
@@ -226,6 +230,21 @@ class Trainer:
             processes=accelerator.num_processes,
             seed=config.seed,
         )
+
+    def _profile(self) -> Profile:
+        """Time the parts of a step from outside, so that the step itself stays readable."""
+        cuda = self.accelerator.device.type == "cuda"
+        profile = Profile(torch.cuda.synchronize if cuda else lambda: None)
+        game, updates = self.game, self.updates
+        game.play = profile.timed("painting", game.play)
+        game.discriminator_terms = profile.timed("discriminator's losses", game.discriminator_terms)
+        self.objective.forward = profile.timed("objective", self.objective.forward)
+        game.generator_terms = profile.timed("generator's losses in other networks", game.generator_terms)
+        updates.backward = profile.timed("backward passes", updates.backward)
+        updates.apply = profile.timed("updates", updates.apply)
+        self.watch.look = profile.timed("samples", self.watch.look)
+        self.save_checkpoint = profile.timed("checkpoints", self.save_checkpoint)
+        return profile
 
     # ---- data -----------------------------------------------------------------------------------------------------
 

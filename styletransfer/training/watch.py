@@ -1,18 +1,18 @@
-"""What a run looks at while it trains: sample grids for people, faults for the detectors, scores for the best average.
+"""Observes a run: sample grids, warnings, the best average so far, and the log of the losses.
 
-Everything here happens in the main process, on logged steps and on samples only, and moves no weight.
+All of it runs in the main process, on logged steps and on samples only, and changes no weight.
 """
 
 import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -39,11 +39,13 @@ from styletransfer.training.objective import Objective
 BEST = "best.safetensors"
 LOSSES = "losses.jsonl"
 SAMPLE_PHOTOS = 4
-SHOWN_PAINTINGS = 4  # of a style, that detectors compare with
+SHOWN_PAINTINGS = 4  # of each style, for the detectors
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 def pick_sample_photos(config: TrainingConfig, photos: Sequence[Source]) -> list[Image.Image]:
-    """The photos of the grids: always the same ones."""
+    """The photos of the sample grids, the same in every grid."""
     source = load_source(config.sample_photos, config.streaming) if config.sample_photos else photos[0]
     what = f"--sample-photos {config.sample_photos}" if config.sample_photos else f"--photos {config.photos[0]}"
     rows = rows_of(what, source, config.stream_patience)
@@ -51,14 +53,14 @@ def pick_sample_photos(config: TrainingConfig, photos: Sequence[Source]) -> list
 
 
 class Watch:
-    """The eyes of a run.
+    """Sample grids, warnings and the best average of a run.
 
     Args:
         config: of the run.
-        photos: that samples are painted of.
-        paintings: some paintings of a style, at most so many, (1, 3, H, W) in [-1, 1].
+        photos: for the sample grids.
+        paintings: called with a style and a number, returns at most so many paintings (1, 3, H, W) in [-1, 1].
         objective: of the run.
-        device: to paint and measure on.
+        device: for painting and measuring.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Watch:
         self.detectors, self.best = Detectors(config.adversarial), BestAverage(_measure(config))
 
     def losses(self, step: int, line: Mapping[str, float | None]) -> None:
-        """Look at a logged line, and warn."""
+        """Check a logged line, and warn."""
         _warn(self.detectors.losses(step, line))
 
     def look(self, step: int, averaged: Callable[[], Generator]) -> Image.Image:
@@ -101,15 +103,15 @@ class Watch:
         return grid
 
     def save_pack(self, folder: Path, average: Callable[[], Generator], **told: Any) -> None:
-        """Write an average as a pack, with samples of the first photo; `told` as for `packs.folder.save_pack`."""
-        # Asked for twice: a pipeline rounds the weights that it paints with.
+        """Write an average as a pack, with samples of the first photo; `told` is for `packs.folder.save_pack`."""
+        # Made twice: a pipeline rounds the weights that it paints with.
         samples = pack_samples(StyleTransferPipeline(average(), device=self.device), self.photos[0])
         save_pack(folder, average(), samples=samples, **told)
 
     def save_best(self, folder: Path, step: int, averaged: Callable[[], Generator], **told: Any) -> None:
-        """Write the best average as a pack where the last, of `step`, is not the best; `told` as for `save_pack`."""
+        """Write the best average as a pack if it is better than the last, of `step`; `told` as for `save_pack`."""
         if self.best.step in (0, step):
-            if folder.exists():  # of an earlier end of this run
+            if folder.exists():  # written when this run ended before
                 remove(folder)
             return
 
@@ -121,7 +123,7 @@ class Watch:
         self.save_pack(folder, best, **told)
         last, least = (self.best.scores.get(number) for number in (step, self.best.step))
         tqdm.write(
-            f"{folder} holds the average of step {self.best.step}: its score is {least:.4g}, the last {last:.4g}"
+            f"{folder} holds the average of step {self.best.step}: its score is {least:.4g}, the last {last:.4g}."
         )
 
     def _tensor(self, picture: Image.Image) -> Tensor:
@@ -133,13 +135,13 @@ class Watch:
 
     @cached_property
     def _yardstick(self) -> Objective:
-        """What the averages of this run are compared by."""
+        """The objective that scores the averages of this run."""
         config = yardstick_config(self.config)
         return self.objective if config is self.config else Objective(config, self._paintings, self.device)
 
 
 def _measure(config: TrainingConfig) -> str:
-    """The settings that a score depends on: those of its losses, and its photos and paintings."""
+    """The settings that a score depends on: those of its losses, its photos and its paintings."""
     losses = ("style", "deep_style", "calm", "content", "tone", "l1_", "color_", "grid_", "total_")
     starts = (*losses, "sample_photos", "photos", "painting_size")
     settings = config_to_dict(yardstick_config(config))
@@ -152,10 +154,10 @@ def _warn(sentences: Iterable[str]) -> None:
 
 
 def yardstick_config(config: TrainingConfig) -> TrainingConfig:
-    """The settings of an `Objective` that means the same at every step, to compare the averages of a run by.
+    """The settings of an `Objective` whose values can be compared between the steps of a run.
 
-    The run's own where it measures style and content in fixed networks. Where all networks learn, the losses of one
-    step cannot be compared with those of another: then style and content in random filters (Ustyuzhaninov 2016).
+    These are the run's own where it measures style or content in fixed networks. Where all networks learn, losses of
+    different steps cannot be compared: then style and content in random filters are used (Ustyuzhaninov 2016).
     """
     if config.style_loss_weight or config.content_loss_weight:
         return config
@@ -169,12 +171,12 @@ def yardstick_config(config: TrainingConfig) -> TrainingConfig:
 
 @torch.no_grad()
 def score(objective: Objective, photos: Sequence[Tensor], painted: Sequence[Sequence[Tensor]]) -> float:
-    """Sum of an objective's losses, the mean over styles and photos: less is better.
+    """Sum of an objective's losses, mean over styles and photos: less is better.
 
     Args:
         objective: of `yardstick_config`.
         photos: (1, 3, H, W) in [-1, 1]; those too small for the objective are left out.
-        painted: for each style, in order, the paintings of the photos, of their sizes.
+        painted: for each style, in order, one painting of each photo, of the photo's size.
 
     Returns:
         NaN where every photo is too small.
@@ -194,10 +196,10 @@ def score(objective: Objective, photos: Sequence[Tensor], painted: Sequence[Sequ
 
 
 class BestAverage:
-    """Averaged weights with the least score, and the scores of all steps that were measured.
+    """The averaged weights with the lowest score, and the scores of all steps that were measured.
 
     Args:
-        measure: what scores are measured by; a checkpoint with scores by anything else is not compared with.
+        measure: identifies how scores are measured; scores of a checkpoint that were measured otherwise are ignored.
     """
 
     def __init__(self, measure: str = "") -> None:
@@ -207,24 +209,24 @@ class BestAverage:
 
     @property
     def step(self) -> int:
-        """The step of the best; 0 where nothing was measured."""
+        """The step of the best average; 0 where nothing was measured."""
         return min(self.scores, key=lambda step: (self.scores[step], -step), default=0)
 
     def offer(self, step: int, score: float, parameters: Sequence[Tensor]) -> None:
-        """Measured weights; they are kept, on the CPU, where no earlier ones are better."""
+        """Record a score, and keep the weights, on the CPU, if no earlier ones are better."""
         if math.isfinite(score):
             self.scores[step] = score
             if self.step == step:
                 self.parameters = [parameter.detach().cpu().clone() for parameter in parameters]
 
     def save(self, folder: Path) -> None:
-        """Write all of it into a checkpoint."""
+        """Write scores and weights into a checkpoint."""
         if self.parameters:
             tensors = {str(number): tensor.contiguous() for number, tensor in enumerate(self.parameters)}
             save_file(tensors, folder / BEST, metadata={"scores": json.dumps(self.scores), "measure": self.measure})
 
     def load(self, folder: Path) -> None:
-        """Take up what `save` wrote; a checkpoint without it, or measured otherwise, leaves nothing measured."""
+        """Read what `save` wrote; without it, or where scores were measured otherwise, all scores are forgotten."""
         self.scores, self.parameters = {}, []
         if not (folder / BEST).is_file():
             return
@@ -235,7 +237,7 @@ class BestAverage:
                 self.scores = {int(step): score for step, score in json.loads(found["scores"]).items()}
 
     def copy_to(self, network: torch.nn.Module) -> None:
-        """Give a network the best weights."""
+        """Copy the best weights into a network."""
         for parameter, kept in zip(network.parameters(), self.parameters, strict=True):
             parameter.data.copy_(kept)
 
@@ -244,15 +246,56 @@ class BestAverage:
 
 
 class Clock:
-    """Seconds of training, those before the last resume among them."""
+    """Seconds of training, including those before the last resume."""
 
     def __init__(self, before: float = 0.0) -> None:
         self._started = time.monotonic() - before
 
     @property
     def seconds(self) -> float:
-        """Until now."""
+        """Seconds so far."""
         return time.monotonic() - self._started
+
+
+class Profile:
+    """Measures how much of a run's time its parts take.
+
+    Args:
+        synchronize: waits until the device has finished, so that its work counts for the part that started it.
+    """
+
+    def __init__(self, synchronize: Callable[[], None]) -> None:
+        self._synchronize = synchronize
+        self._clock = Clock()
+        self.seconds: dict[str, float] = {}
+
+    def timed(self, part: str, function: Callable[..., Result]) -> Callable[..., Result]:
+        """The function, its time counted for a part; parts must not call one another."""
+
+        def measured(*arguments: Any, **options: Any) -> Result:
+            self._synchronize()
+            clock = Clock()
+            try:
+                return function(*arguments, **options)
+            finally:
+                self._synchronize()
+                self.seconds[part] = self.seconds.get(part, 0.0) + clock.seconds
+
+        return measured
+
+    def each(self, part: str, items: Iterable[Item]) -> Iterator[Item]:
+        """The items, the time that they take to come counted for a part."""
+        waiting = iter(items)
+        following = self.timed(part, lambda: next(waiting, None))
+        while (item := following()) is not None:
+            yield item
+
+    def report(self) -> str:
+        """The share of each part, the largest first."""
+        total = self._clock.seconds
+        parts = {**self.seconds, "everything else": total - sum(self.seconds.values())}
+        shares = sorted(parts.items(), key=lambda part: -part[1])
+        return f"profile of {total:.1f} s: " + ", ".join(f"{name} {seconds / total:.1%}" for name, seconds in shares)
 
 
 class LossLog:

@@ -384,7 +384,7 @@ def test_pictures_kept_in_memory_are_bounded_and_stay_at_home(tmp_path: Path, mo
     for k in range(30):
         crops[k]
         kept = crops._kept.pictures
-        assert crops._kept.pixels == sum(math.prod(picture.size) for picture in kept.values()) <= 5 * 200 * 100
+        assert kept.currsize == sum(math.prod(picture.size) for picture in kept.values()) <= 5 * 200 * 100
     assert len(kept) == 5
     assert len(pickle.dumps(crops)) == small
 
@@ -460,6 +460,29 @@ def test_a_bad_photo_changes_no_other_sample_and_no_painting(tmp_path: Path) -> 
         assert torch.equal(one[k].photo, other[k].photo) == (not other[k].skipped)
         replaced += bool(other[k].skipped)
     assert replaced == 2
+
+
+@pytest.mark.parametrize("kept", [256, 0])
+def test_few_photos_are_decoded_once_for_each_size_and_give_the_same_crops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    pictures = {f"{i}.jpg": noise(300, 200, i) for i in range(2)} | {"flat.png": noise(60, 40)}
+    photos, style = folder_of(tmp_path / "photos", pictures), {"x": flats(tmp_path / "x", range(7, 8))}
+    scales = {"crop_size": 16, "photo_scale": (1.0, 6.0), "length": 60}
+    monkeypatch.setattr("styletransfer.data.samples.KEPT_PHOTOS", 0)
+    expected = [paired_crops([photos], style, **scales)[k] for k in range(60)]
+    monkeypatch.setattr("styletransfer.data.samples.KEPT_PHOTOS", kept)
+    crops, decoded = paired_crops([photos], style, **scales), []
+
+    def counted(source: object) -> object:
+        decoded.append(source)
+        return load_picture(source)
+
+    monkeypatch.setattr("styletransfer.data.crops.load_picture", counted)
+    for k in range(60):
+        assert_same(crops[k], expected[k])
+    # Once the painting, and without a cache a photo for each crop; with it each JPEG in the few sizes it is decoded in.
+    assert len(decoded) == 61 if not kept else 4 < len(decoded) <= 1 + 1 + 2 * 4
 
 
 def test_a_file_that_vanishes_during_training_is_skipped(tmp_path: Path) -> None:

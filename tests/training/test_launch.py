@@ -1,5 +1,6 @@
 """What a training says when it begins and when it cannot, its exit codes, and the settings of speed and length."""
 
+import re
 import shutil
 import sys
 import types
@@ -8,6 +9,9 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
+from accelerate.tracking import WandBTracker
 from PIL import Image
 from training_kit import (
     SCRIPT,
@@ -210,18 +214,34 @@ def test_a_compiled_generator_learns_the_same(run, settings, tmp_path):
         assert losses(output)[step] == pytest.approx(line, rel=1e-2, abs=1e-3), step
 
 
+def test_a_profile_tells_the_share_of_each_part_and_changes_no_number(run, settings, tmp_path):
+    finished = train(tmp_path / "run", {**settings, "epochs": 2, "profile": True})
+    assert finished.code == 0, finished.err
+    (line,) = (line for line in finished.out.splitlines() if line.startswith("profile of "))
+    shares = {name: float(share) for name, share in re.findall(r"([a-z][a-z' ]+) (\d+\.\d)%", line.partition(": ")[2])}
+    assert {"pictures", "painting", "objective", "backward passes", "updates", "checkpoints"} < shares.keys()
+    assert sum(shares.values()) == pytest.approx(100, abs=1) and all(share >= 0 for share in shares.values())
+    assert list(shares.values()) == sorted(shares.values(), reverse=True) and shares["backward passes"] > 0
+    assert losses(tmp_path / "run") == losses(run[0])
+
+
 # ---------------------------------------------------------------- sample grids in the tracker
 
 
-def test_wandb_gets_the_sample_grid(monkeypatch, tmp_path):
-    from accelerate.tracking import WandBTracker
+@pytest.fixture
+def accelerator():
+    yield Accelerator(cpu=True)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
 
+
+def test_wandb_gets_the_sample_grid(accelerator, monkeypatch, tmp_path):
     shown = []
     run = types.SimpleNamespace(log=lambda values, step=None, **more: shown.append((step, values)))
     stub = types.SimpleNamespace(init=lambda **options: run, Image=lambda picture: ("image", picture.size))
     monkeypatch.setitem(sys.modules, "wandb", stub)
     tracker = WandBTracker("styletransfer")
     getattr(tracker, "start", lambda: None)()  # older releases of accelerate start it at once
-    accelerator = types.SimpleNamespace(is_main_process=True, log_with=[], trackers=[tracker])
+    accelerator.trackers = [tracker]
     LossLog(accelerator, tmp_path, {}).samples(7, Image.fromarray(np.zeros((4, 6, 3), dtype=np.uint8)))
     assert shown == [(7, {"samples": [("image", (6, 4))]})]

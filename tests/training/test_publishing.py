@@ -130,7 +130,7 @@ def test_another_machine_goes_on_to_the_same_weights(running, settings, tmp_path
     second = tmp_path / "second" / "run"
     done = run(running, second, {**pushing, "resume": True})
     assert done.code == 0, done.err
-    assert "Going on from step-00000004" in done.out
+    assert "Continuing from step-00000004" in done.out
     assert losses(second) == losses(expected)  # the first machine's lines, too
     assert differences(expected / "pack" / WEIGHTS, second / "pack" / WEIGHTS) == []
     for name in ("model.safetensors", "model_1.safetensors"):
