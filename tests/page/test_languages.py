@@ -38,8 +38,8 @@ def blurred(tmp_path, photo):
 SAID = {
     "zh-CN": {
         "about": "Red，400 × 320 像素。 照片是模糊的，笔触没有多少边缘可循：换一张更清晰的会更好。",
-        "reading": "保留的照片内容：",
-        "nothing": "还没有照片：请先添加。",
+        "reading": "照片",
+        "nothing": "这是示例，请添加您自己的照片。",
         "toast": "没有画成",
         "many": "多张照片",
         "report": re.compile(r"✗ bad\.png: 这张图片不是可以读取的图片：.*。"),
@@ -47,8 +47,8 @@ SAID = {
     "en-US": {
         "about": "Red, 400 × 320 pixels. The photo is blurred, so there are few edges for strokes to follow: a sharper "
         "copy helps.",
-        "reading": "Kept of the photo: ",
-        "nothing": "There is no photo yet: add one first.",
+        "reading": "your photo",
+        "nothing": "An example. Add a photo of yours.",
         "toast": "Not painted",
         "many": "Several photos",
         "report": re.compile(r"✗ bad\.png: The picture is not a picture that can be read: .*\."),
@@ -60,9 +60,11 @@ SAID = {
 @pytest.mark.parametrize(("language", "said"), SAID.items())
 def test_warnings_numbers_errors_and_reports_are_in_the_visitors_language(open_page, tmp_path, blurred, language, said):
     page = open_page(language)
-    page.locator("#paint").click()
     says(page, said["nothing"])
+    (tmp_path / "none.png").write_text("no picture")
+    add(page, tmp_path / "none.png")
     expect(page.get_by_test_id("toast-body")).to_contain_text(said["toast"])
+    page.locator("#photo").get_by_role("button").first.click()
     add(page, blurred)
     says(page, said["about"])
     page.locator("#explain input").check()
@@ -83,8 +85,8 @@ def test_warnings_numbers_errors_and_reports_are_in_the_visitors_language(open_p
 @pytest.mark.parametrize("language", ["zh-CN", "zh-TW", "zh-HK", "zh", "de-DE"])
 def test_labels_and_sentences_are_in_the_same_language(open_page, language):
     page = open_page(language)
-    page.locator("#paint").click()
-    expect(message(page)).not_to_be_empty()
+    page.locator("#styles").get_by_text("Blue", exact=True).click()
+    expect(message(page)).to_contain_text("Blue")
     labels, sentence = page.locator("h1").inner_text(), message(page).inner_text()
     assert bool(HAN.search(labels)) == bool(HAN.search(sentence)), (labels, sentence)
 

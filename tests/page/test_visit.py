@@ -1,0 +1,142 @@
+"""The page as a first-time visitor meets it, and what a visit leaves to go back to: in real Chromium."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from page_kit import PATIENCE, add, open_more, says, set_number
+from playwright.sync_api import expect
+
+SIZES = {"desk": (1440, 900), "tablet": (820, 1180), "phone": (390, 844)}
+NEEDED = ("#painting", "#photo", "#examples", "#styles", "#strength input[type=range]", "#download")
+
+
+@pytest.fixture
+def open_page(browser, address):
+    contexts = []
+
+    def opened(size="desk", **choices):
+        width, height = SIZES[size]
+        context = browser.new_context(viewport={"width": width, "height": height}, **choices)
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(address)
+        expect(page.locator("#painting [data-testid=slider]")).to_have_attribute("role", "slider")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def photo_file(tmp_path, photo):
+    photo.resize((480, 400)).save(tmp_path / "beach.png")
+    return tmp_path / "beach.png"
+
+
+def in_window(page, selector):
+    box = page.locator(selector).first.bounding_box()
+    return box and box["y"] >= -1 and box["y"] + min(box["height"], 60) <= page.viewport_size["height"] + 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_first_screen_shows_a_painting_and_all_that_is_needed(open_page, size):
+    page = open_page(size)
+    assert page.locator("#painting .slider-wrap img").count() == 2
+    page.wait_for_function("[...document.querySelectorAll('#painting img')].every(i => i.naturalWidth > 0)")
+    assert [selector for selector in NEEDED if not in_window(page, selector)] == []
+
+
+def test_the_slider_moves_once_by_itself_unless_that_is_not_wanted(open_page):
+    watch = "async () => { const seen = new Set(); for (let i = 0; i < 60; i++) { seen.add(painter.position());"
+    watch += "await new Promise(r => setTimeout(r, 50)) } return seen.size }"
+    assert open_page().evaluate(watch) > 5
+    assert open_page(reduced_motion="reduce").evaluate(watch) == 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_painting_stays_on_the_screen_while_anything_is_turned(open_page, photo_file, size):
+    page = open_page(size)
+    add(page, photo_file)
+    says(
+        page,
+        "Red, 480 × 400 pixels. The photo is blurred, so there are few edges for strokes to follow: a sharper "
+        "copy helps.",
+    )
+    open_more(page)
+    page.locator("#third-share").scroll_into_view_if_needed()
+    assert in_window(page, "#painting")
+
+
+def test_every_style_of_the_own_photo_comes_on_the_cards_by_itself(open_page, photo_file):
+    page = open_page()
+    add(page, photo_file)
+    painted = "getComputedStyle(document.querySelectorAll('#styles label')[1], '::before').backgroundImage"
+    page.wait_for_function(f"{painted}.startsWith('url(\"data:image')")
+
+
+def test_the_slider_is_moved_by_keys(open_page):
+    page = open_page(reduced_motion="reduce")
+    slider = page.locator("#painting [role=slider]")
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(slider).to_have_attribute("aria-valuenow", "0")
+    page.keyboard.press("PageUp")
+    page.keyboard.press("ArrowRight")
+    expect(slider).to_have_attribute("aria-valuenow", "12")
+    assert 0.1 < page.evaluate("painter.position()") < 0.14
+
+
+def test_paintings_are_gone_back_to_and_a_reload_keeps_photo_settings_and_strip(open_page, photo_file):
+    page = open_page()
+    add(page, photo_file)
+    strip = page.locator("#strip button")
+    expect(strip).to_have_count(1)
+    set_number(page, "strength", 60)
+    expect(strip).to_have_count(2)
+    page.locator("#undo").click()
+    expect(page.locator("#strength input[type=number]")).to_have_value("100")
+    page.locator("#redo").click()
+    expect(page.locator("#strength input[type=number]")).to_have_value("60")
+    page.wait_for_timeout(1500)
+    page.reload()
+    expect(page.locator("#strength input[type=number]")).to_have_value("60")
+    expect(page.locator("#photo img").first).to_be_visible()
+    expect(page.locator("#download")).to_be_enabled()
+    expect(strip).to_have_count(2)
+    page.evaluate("sessionStorage.clear()")
+
+
+def test_a_photo_dropped_anywhere_replaces_the_one_that_is_there(open_page, photo_file, tmp_path, photo):
+    page = open_page()
+    add(page, photo_file)
+    expect(page.locator("#download")).to_be_enabled()
+    data = page.evaluate_handle(
+        "async () => { const canvas = document.createElement('canvas'); canvas.width = 64; canvas.height = 48;"
+        "const blob = await new Promise(resolve => canvas.toBlob(resolve)); const moved = new DataTransfer();"
+        "moved.items.add(new File([blob], 'night.png', {type: 'image/png'})); return moved }"
+    )
+    page.locator("h1").dispatch_event("drop", {"dataTransfer": data})
+    expect(page.locator("#message")).to_contain_text("64 × 48")
+
+
+def test_the_chinese_page_is_chinese_in_its_tab_too(open_page):
+    page = open_page(locale="zh-CN")
+    expect(page).to_have_title("照片变画作")
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_axe_finds_nothing_of_any_impact(open_page, photo_file, size, scheme, locale):
+    page = open_page(size, color_scheme=scheme, locale=locale, reduced_motion="reduce")
+    add(page, photo_file)
+    expect(page.locator("#download")).to_be_enabled()
+    open_more(page)
+    page.locator("#program > button").click()
+    page.locator("#explain input").check()
+    expect(page.locator("#departs img")).to_be_visible()
+    found = Axe().run(page).response["violations"]
+    assert [(fault["id"], [node["target"] for node in fault["nodes"]]) for fault in found] == []
