@@ -196,7 +196,7 @@ def test_a_connection_cut_once_in_the_middle_of_a_file_does_no_harm(hub, pack_fi
         ("painter/gated", "visitor", "gated: request access"),
         ("{pack}@v9", None, "its repository has no such revision"),
         ("{pack}@" + "0" * 40, None, "has no such revision"),
-        ("painter/a--b", None, "no name of a repository"),
+        ("painter/a--b", None, "is not a valid repository name"),
     ],
 )
 def test_a_pack_that_may_not_be_had_is_refused_in_a_sentence(hub, pack_files, source, user, words, pack, refusal):
@@ -299,7 +299,7 @@ def test_an_unsafe_repository_is_refused_before_anything_is_fetched(
 
 def test_a_size_that_is_not_true_is_noticed(hub, pack_files, pack, refusal):
     hub.put(pack, pack_files, declared_sizes={WEIGHTS: len(pack_files[WEIGHTS]) - 1})
-    assert "arrive" in refusal(pack)
+    assert "was not downloaded completely" in refusal(pack)
 
 
 def edited_config(pack_files, **changes):

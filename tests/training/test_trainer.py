@@ -201,7 +201,7 @@ def test_training_learns(settings, tmp_path):
     learn = {"steps": 40, "checkpoint_every": 40, "learning_rate": 1e-2, "schedule": "constant"}
     run = trained(tmp_path / "run", {**settings, **learn, "mixed_precision": "bf16"})
     style = [line["style"] for line in loss_lines(run)]
-    assert np.mean(style[-8:]) < 0.5 * np.mean(style[:8])
+    assert np.mean(style[-8:]) < 0.65 * np.mean(style[:8])
 
 
 # ---------------------------------------------------------------- ways to start

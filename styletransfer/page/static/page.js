@@ -37,8 +37,9 @@ window.painter = (() => {
     const place = {clientX: left + width * share, clientY: middle}
     target.dispatchEvent(new MouseEvent(type, {...place, bubbles: true, cancelable: true, view: window}))
   }
+  // Pressed where it shall go, not where it is: after a drag that moved, d3 swallows the visitor's next click.
   const slideTo = share => {
-    mouse(handle(), "mousedown", position())
+    mouse(handle(), "mousedown", share)
     mouse(window, "mousemove", share)
     mouse(window, "mouseup", share)
     set(handle(), "aria-valuenow", Math.round(100 * share))
@@ -351,5 +352,5 @@ window.painter = (() => {
     acceptAnywhere()
   }
   return {start, restore, record, keep, recalled, step, fallenBehind, unveil, share, copy, saveFile, search, bring,
-    position}
+    position, slideTo}
 })()
