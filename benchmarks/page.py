@@ -14,19 +14,20 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from styletransfer.catalog import shipped_catalog
-from styletransfer.page.limits import Limits
 from styletransfer.page.look import card_pictures
 from styletransfer.page.requests import save_preview
 from styletransfer.page.session import SCREEN_SIDE, Session
-from styletransfer.page.studio import Studio
+from styletransfer.page.studio import Limits, Studio
 from styletransfer.paths import SHIPPED_PACK
 from styletransfer.pipeline import StyleTransferPipeline
+from styletransfer.settings import PaintSettings
 from styletransfer.steps import drained
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,9 +69,9 @@ def main() -> None:
         print(f"| {name} | {statistics.median(times):.3f} | {min(times):.3f} |")
 
 
-def show(session: Session, pipeline: StyleTransferPipeline, style: object, **turn: object) -> str:
+def show(session: Session, pipeline: StyleTransferPipeline, style: str | dict[str, float], **turn: Any) -> str:
     """What the server does for one answer: the picture, and its file."""
-    return save_preview(session.render(pipeline, style, **turn), "benchmark")
+    return save_preview(session.render(pipeline, PaintSettings(style, **turn)), "benchmark")
 
 
 def in_every_style(photo: Path) -> tuple[str, list[float]]:

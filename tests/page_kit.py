@@ -1,6 +1,7 @@
 """What tests of the page share: the app as a process, the controls of its page, and paintings compared."""
 
 import io
+import os
 import socket
 import subprocess
 import sys
@@ -47,6 +48,19 @@ def wait_for(url, process, log):
         except OSError:
             time.sleep(0.2)
     pytest.fail(f"the app does not answer:\n{log.read_text()}")
+
+
+def peak_memory_of_children():
+    """The largest resident memory, in bytes, that any process has had which this one started, from /proc."""
+    most = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        except OSError:
+            continue
+        if int(status["PPid"]) == os.getpid() and "VmHWM" in status:
+            most = max(most, int(status["VmHWM"].split()[0]) * 1024)
+    return most
 
 
 def is_elsewhere(url, address):

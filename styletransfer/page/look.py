@@ -6,11 +6,11 @@ import io
 import json
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
 import gradio as gr
+from cachetools import LRUCache
 from PIL import Image, ImageOps
 
 from styletransfer.catalog import StyleCard
@@ -164,7 +164,7 @@ class QuietPreviews:
         self.studio = studio
         self._working = threading.Lock()
         self._places = threading.BoundedSemaphore(WAITING)
-        self._kept: OrderedDict[tuple[Path, int], dict[str, Image.Image]] = OrderedDict()
+        self._kept: LRUCache[tuple[Path, int], dict[str, Image.Image]] = LRUCache(KEPT_PREVIEWS)
 
     def of(self, photo: Path) -> dict[str, Image.Image] | None:
         """Style key -> picture, or None where too many wait already.
@@ -176,16 +176,14 @@ class QuietPreviews:
             InputError: it cannot be read, or a pack cannot be loaded.
         """
         key = photo, self.studio.catalog.version
-        if key in self._kept:
-            return self._kept[key]
+        if previews := self._kept.get(key):
+            return previews
         if not self._places.acquire(blocking=False):
             return None
         try:
             with self._working:
-                self._kept[key] = self._made(photo)
-                while len(self._kept) > KEPT_PREVIEWS:
-                    self._kept.popitem(last=False)
-                return self._kept[key]
+                self._kept[key] = previews = self._made(photo)
+                return previews
         finally:
             self._places.release()
 

@@ -2,12 +2,11 @@
 
 import os
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
-from page_kit import pixels, start_app
+from page_kit import peak_memory_of_children, pixels, start_app
 from PIL import Image
 
 from styletransfer.catalog import shipped_catalog
@@ -27,19 +26,6 @@ def own_photo(visitor, number):
     return Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize(
         (320, 240), Image.Resampling.BICUBIC
     )
-
-
-def memory_of_the_app():
-    """Peak resident memory of this process's children, from /proc."""
-    most = 0
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-        except OSError:
-            continue
-        if int(status["PPid"]) == os.getpid() and "VmHWM" in status:
-            most = max(most, int(status["VmHWM"].split()[0]) * 1024)
-    return most
 
 
 @pytest.mark.slow
@@ -73,5 +59,5 @@ def test_ten_visitors_paint_five_photos_each_and_none_gets_anothers(address, tmp
         pipeline, mix = catalog.pipeline({style: 1.0})
         expected = pixels(pipeline(own_photo(visitor, number), mix, strength=0.9))
         assert np.abs(pixels(file) - expected).mean() < 1
-    assert 100 << 20 < memory_of_the_app() < MEMORY
-    print(f"peak memory of the app: {memory_of_the_app() >> 20} MB")
+    assert 100 << 20 < peak_memory_of_children() < MEMORY
+    print(f"peak memory of the app: {peak_memory_of_children() >> 20} MB")

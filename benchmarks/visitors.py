@@ -1,0 +1,151 @@
+"""Many visitors of one page at once, and many paintings one after the other: failures, wrong pictures, memory.
+
+python benchmarks/visitors.py --visitors 40 --seconds 90 --paintings 1000
+"""
+
+import argparse
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from gradio_client import Client, handle_file
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+STRENGTH = 0.3  # of a painting whose photo can be told from all others
+SETTLED = 50  # paintings, after which memory is first looked at
+
+
+def main() -> None:
+    """Print a table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--visitors", type=int, default=40, help="at once")
+    parser.add_argument("--seconds", type=float, default=90, help="that they stay")
+    parser.add_argument("--paintings", type=int, default=1000, help="one after the other")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as (address, process):
+        styles = [style["key"] for style in Client(address, verbose=False).predict(api_name="/styles")["styles"]]
+        rows = crowd(address, Path(folder), styles, options.visitors, options.seconds)
+        rows += soak(address, process, Path(folder), styles, options.paintings)
+    print(f"{os.cpu_count()} CPU cores.\n\n| what | measured |\n|---|---:|")
+    for what, measured in rows:
+        print(f"| {what} | {measured} |")
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
+    """The page as a process of its own, and its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "files")}
+    app = subprocess.Popen([sys.executable, ROOT / "app.py"], env=environment, stdout=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}/"
+    try:
+        while app.poll() is None:
+            try:
+                urllib.request.urlopen(address, timeout=60).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield address, app
+    finally:
+        app.terminate()
+        app.wait(30)
+
+
+def own_photo(number: int, folder: Path) -> Path:
+    """No two alike."""
+    grid = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    file = folder / f"photo-{number}.png"
+    Image.fromarray(grid).resize((320, 240), Image.Resampling.BICUBIC).save(file)
+    return file
+
+
+def crowd(address: str, folder: Path, styles: list[str], visitors: int, seconds: float) -> list[tuple[str, str]]:
+    """Visitors who add their photo and go through the styles until their time is over."""
+    photos = [own_photo(number, folder) for number in range(visitors)]
+    known = np.stack([cells(photo) for photo in photos])
+    seconds_each: list[float] = []
+    busy, failed, wrong = [], [], []
+    end = time.monotonic() + seconds
+
+    def visit(visitor: int) -> None:
+        try:
+            client = Client(address, download_files=folder / str(visitor), verbose=False, analytics_enabled=False)
+            turn = visitor
+            while time.monotonic() < end:
+                turn, began = turn + 1, time.monotonic()
+                style = styles[turn % len(styles)]
+                pictures = client.predict(
+                    photo=handle_file(photos[visitor]), style=style, strength=STRENGTH, api_name="/preview"
+                )[0]
+                seconds_each.append(time.monotonic() - began)
+                nearest = int(np.argmax((known * cells(pictures[1])).sum(1)))
+                if nearest != visitor:
+                    wrong.append((visitor, nearest))
+        except Exception as error:  # whatever it is, it is counted
+            (busy if "queue" in str(error).lower() and "full" in str(error).lower() else failed).append(str(error))
+
+    threads = [threading.Thread(target=visit, args=(visitor,)) for visitor in range(visitors)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for error in failed[:5]:
+        print(error, file=sys.stderr)
+    return [
+        (f"paintings of {visitors} visitors in {seconds:.0f} s", str(len(seconds_each))),
+        ("seconds that one waited, median", f"{statistics.median(seconds_each):.1f}"),
+        ("told that the page is busy", str(len(busy))),
+        ("failed otherwise", str(len(failed))),
+        ("wrong pictures", str(len(wrong))),
+    ]
+
+
+def cells(picture: str | Path) -> np.ndarray:
+    """The picture's gray levels in 8 x 6 cells, standardized: paintings of one photo are alike in them."""
+    small = np.asarray(Image.open(picture).convert("L").resize((8, 6), Image.Resampling.BOX), dtype=float).ravel()
+    return (small - small.mean()) / (np.linalg.norm(small - small.mean()) + 1e-9)
+
+
+def soak(
+    address: str, process: subprocess.Popen, folder: Path, styles: list[str], paintings: int
+) -> list[tuple[str, str]]:
+    """Photos of many sizes, each painted once in the next style."""
+    client = Client(address, download_files=folder / "soak", verbose=False, analytics_enabled=False)
+    sizes = np.random.default_rng(0).integers(64, 640, (paintings, 2))
+    settled = 0
+    for number, size in enumerate(sizes):
+        photo = folder / "soak.png"
+        grid = np.random.default_rng([1, number]).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(grid).resize(tuple(map(int, size)), Image.Resampling.BICUBIC).save(photo)
+        endpoint = "/paint" if number % 4 == 0 else "/preview"
+        client.predict(photo=handle_file(photo), style=styles[number % len(styles)], api_name=endpoint)
+        if number + 1 == SETTLED:
+            settled = resident(process)
+    grown = resident(process) - settled
+    return [
+        (f"resident memory after {SETTLED} paintings", f"{settled >> 20} MB"),
+        (f"more of it after {paintings}", f"{grown >> 20} MB"),
+    ]
+
+
+def resident(process: subprocess.Popen) -> int:
+    """Bytes in memory now."""
+    status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return int(next(line for line in status if line.startswith("VmRSS")).split()[1]) * 1024
+
+
+if __name__ == "__main__":
+    main()
