@@ -37,6 +37,20 @@ PARAMETERS = {
     "file_format": "PNG, or JPEG of high quality",
 }
 NAMES = (*SETTING_NAMES, "mask")
+NO_CALL = "A part of the request is not what this endpoint takes: the page shows the call under Use the API."
+
+
+class AnsweringBlocks(gr.Blocks):
+    """Blocks that refuse in a sentence what is no call of an endpoint: Gradio by itself answers with no word at all."""
+
+    async def preprocess_data(self, *arguments: Any, **options: Any) -> list[Any]:
+        """As Gradio's; raises gr.Error for a value of the wrong kind, or for too few of them."""
+        try:
+            return await super().preprocess_data(*arguments, **options)
+        except gr.Error:
+            raise
+        except Exception as error:  # of pydantic, for the most part
+            raise told(InputError(NO_CALL)) from error
 
 
 class Answers:

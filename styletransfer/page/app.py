@@ -13,7 +13,7 @@ from styletransfer.catalog import Catalog, chosen_catalog
 from styletransfer.errors import InputError
 from styletransfer.hub_catalog import watch_hub
 from styletransfer.images.files import PICTURE_SUFFIXES
-from styletransfer.page.api import NAMES, connect_answers, named
+from styletransfer.page.api import NAMES, AnsweringBlocks, connect_answers, named
 from styletransfer.page.drawing import Drawing, ask_canvas, build_drawing, connect_drawing
 from styletransfer.page.events import MANY, NO_STYLE, Events, notes_of
 from styletransfer.page.head import head_settings
@@ -98,7 +98,7 @@ def main() -> None:
 
 def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
     """The page over a studio; its look is given to `launch`."""
-    with gr.Blocks(title=ENGLISH["title"], analytics_enabled=False, delete_cache=CLEANING) as page:
+    with AnsweringBlocks(title=ENGLISH["title"], analytics_enabled=False, delete_cache=CLEANING) as page:
         gr.HTML(texts("language"), elem_id="page-texts")
         with gr.Column(elem_id="masthead"):
             gr.HTML(texts("title"), html_template="<h1>{{value}}</h1>")

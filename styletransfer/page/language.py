@@ -58,6 +58,9 @@ SENTENCES = {
         "{titles}来自分别训练的网络：它们的画作叠加在一起。"
     ),
     # What a visitor may ask
+    "A part of the request is not what this endpoint takes: the page shows the call under Use the API.": (
+        "请求的某一部分不是此接口所要的：正确的调用方式见页面的“使用 API”。"
+    ),
     "There is no format {format}: choose from {formats}.": "没有 {format} 这种格式：请从 {formats} 中选择。",
     "{photos} photos are too many: {limit} at once is the limit.": "{photos} 张照片太多了：一次最多 {limit} 张。",
     "The {what} has {pixels} megapixels: {most} is the limit here, make it smaller.": (

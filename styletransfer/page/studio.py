@@ -115,7 +115,7 @@ class Studio:
 
     def paint(self, photo: Path, settings: PaintSettings, folder: Path, file_format: str = "PNG") -> Steps[Path]:
         """The painting at the photo's full size, in a file of the folder, settings inside; in steps."""
-        if file_format not in FORMATS:
+        if not isinstance(file_format, str) or file_format not in FORMATS:
             raise InputError(
                 "There is no format {format}: choose from {formats}.",
                 format=repr(file_format)[:40],

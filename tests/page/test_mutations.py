@@ -85,6 +85,7 @@ def assert_sentence(text, source):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Pillow, about what is broken
 def test_the_library_paints_or_refuses_each_in_a_sentence(pack, tmp_path):
     pipeline = StyleTransferPipeline.from_pretrained(pack, device="cpu")
     before, painted = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0
@@ -141,7 +142,7 @@ def test_the_api_paints_or_refuses_each_in_a_sentence(address):
         painted += kind == "complete"
         if kind != "complete":
             told = json.loads(data)
-            assert told and (told.get("error") or told.get("detail")), (number, suffix, settings, data)
+            assert told and (told.get("error") or told.get("detail")), (number, suffix, str(settings), data)
             assert_sentence(told.get("error") or json.dumps(told["detail"]), (number, suffix, settings))
     assert THROUGH_API // 20 < painted < THROUGH_API
     assert peak_memory_of_children() - before < MEMORY
