@@ -37,7 +37,6 @@ PARAMETERS = {
     "file_format": "PNG, or JPEG of high quality",
 }
 NAMES = (*SETTING_NAMES, "mask")
-NO_CALL = "A part of the request is not what this endpoint takes: the page shows the call under Use the API."
 
 
 class AnsweringBlocks(gr.Blocks):
@@ -50,7 +49,10 @@ class AnsweringBlocks(gr.Blocks):
         except gr.Error:
             raise
         except Exception as error:  # of pydantic, for the most part
-            raise told(InputError(NO_CALL)) from error
+            said = InputError(
+                "A part of the request is not what this endpoint takes: the page shows the call under Use the API."
+            )
+            raise told(said) from error
 
 
 class Answers:
