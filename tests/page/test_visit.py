@@ -6,6 +6,7 @@ from page_kit import PATIENCE, add, open_more, says, set_number
 from playwright.sync_api import expect
 
 SIZES = {"desk": (1440, 900), "tablet": (820, 1180), "phone": (390, 844)}
+FINGERTIP = 40  # pixels
 NEEDED = ("#painting", "#photo", "#examples", "#styles", "#strength input[type=range]", "#download")
 
 
@@ -124,6 +125,55 @@ def test_the_chinese_page_is_chinese_in_its_tab_too(open_page):
     page = open_page(locale="zh-CN")
     expect(page).to_have_title("照片变画作")
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_all_that_is_touched_is_as_large_as_a_fingertip(open_page, photo_file, size):
+    page = open_page(size, reduced_motion="reduce")
+    add(page, photo_file)
+    expect(page.locator("#strip button")).to_have_count(1)
+    open_more(page)
+    small = page.evaluate(
+        """least => [...document.querySelectorAll(
+            "button, a[href], select, label:has(input), [role=slider], [role=tab], "
+            + "input:not([type=radio], [type=checkbox])"
+        )].filter(target => {
+            const box = target.getBoundingClientRect()
+            const shown = target.checkVisibility({opacityProperty: true, visibilityProperty: true}) && !target.disabled
+            return shown && box.width > 1 && (box.width < least - 0.5 || box.height < least - 0.5)
+        }).map(target => target.outerHTML.slice(0, 160) + JSON.stringify(target.getBoundingClientRect()))""",
+        FINGERTIP,
+    )
+    assert small == []
+
+
+def test_the_painting_is_copied_as_a_picture(open_page, photo_file):
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    expect(page.locator("#copy")).to_be_hidden()
+    add(page, photo_file)
+    page.locator("#copy").click()
+    expect(page.locator("#copy")).to_have_text("Copied")
+    copied = page.evaluate(
+        """async () => {
+            const [item] = await navigator.clipboard.read()
+            const image = await createImageBitmap(await item.getType("image/png"))
+            return [image.width, image.height]
+        }"""
+    )
+    assert copied == [480, 400]
+
+
+def test_the_painting_is_handed_to_the_sheet_of_a_phone(open_page, photo_file):
+    page = open_page("phone")
+    page.add_init_script(
+        "navigator.canShare = () => true;"
+        "navigator.share = async ({files}) => { window.shared = [files[0].name, files[0].type, files[0].size] }"
+    )
+    page.reload()
+    add(page, photo_file)
+    page.locator("#share").click()
+    name, kind, size = page.wait_for_function("window.shared").json_value()
+    assert name == "beach-red.jpg" and kind == "image/jpeg" and size > 1000
 
 
 @pytest.mark.slow

@@ -178,6 +178,7 @@ window.painter = (() => {
     document.body.classList.remove("unpainted")
     const shown = painting?.[1]?.url
     if (!values[0] || !shown) return
+    document.body.classList.remove("no-photo")
     const title = find("#styles label.selected span")?.textContent.trim() || ""
     last = {values, shown, title}
     clearTimeout(settling)
@@ -186,7 +187,7 @@ window.painter = (() => {
   // After each change of a control.
   const keep = (...values) => {
     visit.now = values
-    document.body.classList.toggle("no-photo", !values[0])
+    if (!values[0]) document.body.classList.add("no-photo")
     save()
   }
   // The painting does not show what the controls say, and nothing will change that by itself.
