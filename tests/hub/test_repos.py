@@ -1,6 +1,8 @@
 """Packs by their names on the Hub: fetched, cached, noticed when moved, refused when unsafe; over real HTTP."""
 
 import json
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -112,6 +114,40 @@ def test_a_path_is_never_looked_up_on_the_hub(tmp_path, pack):
     assert resolve_pack(missing) == missing
     with pytest.raises(InputError, match="no style pack at org/name"):
         load_pack(resolve_pack(missing))
+
+
+# ---------------------------------------------------------------- the pipeline
+
+ASKED = """
+import sys
+import torch
+from styletransfer import StyleTransferPipeline
+from styletransfer.errors import InputError
+
+pack, token, cache = sys.argv[1:]
+pipeline = StyleTransferPipeline.from_pretrained(pack, revision="main", token=token, cache_dir=cache, device="cpu")
+print(*pipeline.styles)
+again = StyleTransferPipeline.from_pretrained(pack, cache_dir=cache, local_files_only=True, torch_dtype=torch.float32)
+print(*again.to("cpu").styles)
+for wrong in ({"token": "hf_wrong"}, {"local_files_only": True, "cache_dir": cache + "-other"}):
+    try:
+        StyleTransferPipeline.from_pretrained(pack, **wrong)
+    except InputError as error:
+        print(error)
+"""
+
+
+def test_the_pipeline_takes_a_private_pack_by_revision_token_and_cache(hub, pack_files, pack, tmp_path):
+    hub.put(pack, pack_files, private=True)
+    owner = hub.token(pack.partition("/")[0])
+    command = [sys.executable, "-c", ASKED, pack, owner, tmp_path / "cache"]
+    done = subprocess.run(command, env=hub.environment(), capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    named, cached, refused_token, not_here = done.stdout.splitlines()
+    assert named == cached == "red blue"
+    assert "does not accept your token" in refused_token
+    assert pack in not_here and not_here.endswith(".")
+    assert list((tmp_path / "cache").rglob(WEIGHTS)) and hub.served
 
 
 # ---------------------------------------------------------------- fetching and the cache

@@ -2,6 +2,7 @@
 
 import re
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from playwright.sync_api import expect
 
 from styletransfer.models.generator import Generator
 from styletransfer.packs.card import write_card
+from styletransfer.packs.contents import PROGRESS
 from styletransfer.pipeline import StyleTransferPipeline
 
 
@@ -124,6 +126,20 @@ def test_a_pack_pushed_later_appears_without_a_reload(page, hub, packs):
     expect(card(page, "Rust")).to_be_visible()
     card(page, "Rust").click()
     expect(message(page)).to_have_text("Rust, 96 × 80 pixels.")
+
+
+def test_an_authors_private_and_unfinished_packs_are_left_out(hub, packs, address):
+    files = files_of(packs["late"])
+    card = Path(files["README.md"]).read_text(encoding="utf-8")
+    begun = card.replace("\nstyletransfer:\n", f"\nstyletransfer:\n  {PROGRESS}: step 4 of 20\n")
+    assert begun != card
+    hub.put("painter/hidden", files, private=True)
+    hub.put("painter/begun", {**files, "README.md": begun})
+    hub.put("painter/public", files)
+    client = Client(address, verbose=False, analytics_enabled=False)
+    until(lambda: {"there": "painter/public" in str(client.predict(api_name="/styles"))}, "there")
+    packs_shown = {style["pack"] for style in client.predict(api_name="/styles")["styles"]}
+    assert "painter/public" in packs_shown and not packs_shown & {"painter/hidden", "painter/begun"}
 
 
 def test_so_few_styles_need_no_search(page):
