@@ -4,8 +4,9 @@ import os
 import socket
 
 import pytest
-from page_kit import start_app
+from page_kit import PATIENCE, start_app
 from PIL import Image
+from playwright.sync_api import expect
 from small_generators import random_generator
 
 
@@ -37,3 +38,22 @@ def address(pack, outside, tmp_path_factory):
     environment |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), f"http://127.0.0.1:{outside.getsockname()[1]}")
     environment["NO_PROXY"] = "127.0.0.1,localhost"
     yield from start_app(tmp_path_factory.mktemp("app"), environment)
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """Opens the page in a window of its own, of the size and with the choices that `browser.new_context` takes."""
+    contexts = []
+
+    def opened(size=(1440, 900), **choices):
+        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **choices)
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(address)
+        expect(page.locator("#painting [data-testid=slider]")).to_have_attribute("role", "slider")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()

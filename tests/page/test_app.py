@@ -10,7 +10,6 @@ import urllib.request
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from gradio_client import Client, handle_file
 from page_kit import (
     JPEG_LEVELS,
@@ -240,25 +239,6 @@ def test_the_page_fits_its_window_and_shows_samples(page, photo_file, width):
     add(page, photo_file)
     says(page, "Red, 80 × 96 pixels.")
     assert page.evaluate("document.documentElement.scrollWidth") == width
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(390, 844), (1440, 900)])
-def test_axe_finds_nothing_serious(browser, address, photo_file, scheme, size):
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    page.goto(address)
-    add(page, photo_file)
-    says(page, "Red, 80 × 96 pixels.")
-    open_more(page)
-    page.locator("#explain input").check()
-    expect(page.locator("#departs img")).to_be_visible()
-    expect(page.get_by_role("button", name="cat")).to_be_visible()
-    found = Axe().run(page).response["violations"]
-    context.close()
-    assert [(fault["id"], fault["nodes"]) for fault in found if fault["impact"] in ("serious", "critical")] == []
 
 
 def test_the_page_speaks_chinese_to_those_who_do(browser, address):

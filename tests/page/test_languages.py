@@ -4,29 +4,12 @@ import re
 
 import pytest
 from gradio_client import Client, handle_file
-from page_kit import PATIENCE, add, message, says
+from page_kit import add, message, says
 from PIL import ImageFilter
 from playwright.sync_api import expect
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 LONG = 180_000  # milliseconds
-
-
-@pytest.fixture
-def open_page(browser, address):
-    contexts = []
-
-    def opened(language):
-        context = browser.new_context(viewport={"width": 1440, "height": 900}, locale=language)
-        context.set_default_timeout(PATIENCE)
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(address)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture
@@ -59,7 +42,7 @@ SAID = {
 @pytest.mark.slow
 @pytest.mark.parametrize(("language", "said"), SAID.items())
 def test_warnings_numbers_errors_and_reports_are_in_the_visitors_language(open_page, tmp_path, blurred, language, said):
-    page = open_page(language)
+    page = open_page(locale=language)
     says(page, said["nothing"])
     (tmp_path / "none.png").write_text("no picture")
     add(page, tmp_path / "none.png")
@@ -84,7 +67,7 @@ def test_warnings_numbers_errors_and_reports_are_in_the_visitors_language(open_p
 @pytest.mark.slow
 @pytest.mark.parametrize("language", ["zh-CN", "zh-TW", "zh-HK", "zh", "de-DE"])
 def test_labels_and_sentences_are_in_the_same_language(open_page, language):
-    page = open_page(language)
+    page = open_page(locale=language)
     page.locator("#styles").get_by_text("Blue", exact=True).click()
     expect(message(page)).to_contain_text("Blue")
     labels, sentence = page.locator("h1").inner_text(), message(page).inner_text()

@@ -2,31 +2,12 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from page_kit import PATIENCE, add, open_more, says, set_number
+from page_kit import add, open_more, says, set_number
 from playwright.sync_api import expect
 
 SIZES = {"desk": (1440, 900), "tablet": (820, 1180), "phone": (390, 844)}
 FINGERTIP = 40  # pixels
 NEEDED = ("#painting", "#photo", "#examples", "#styles", "#strength input[type=range]", "#download")
-
-
-@pytest.fixture
-def open_page(browser, address):
-    contexts = []
-
-    def opened(size="desk", **choices):
-        width, height = SIZES[size]
-        context = browser.new_context(viewport={"width": width, "height": height}, **choices)
-        context.set_default_timeout(PATIENCE)
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(address)
-        expect(page.locator("#painting [data-testid=slider]")).to_have_attribute("role", "slider")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture
@@ -40,7 +21,7 @@ def in_window(page, selector):
     return box and box["y"] >= -1 and box["y"] + min(box["height"], 60) <= page.viewport_size["height"] + 1
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_the_first_screen_shows_a_painting_and_all_that_is_needed(open_page, size):
     page = open_page(size)
     assert page.locator("#painting .slider-wrap img").count() == 2
@@ -55,7 +36,7 @@ def test_the_slider_moves_once_by_itself_unless_that_is_not_wanted(open_page):
     assert open_page(reduced_motion="reduce").evaluate(watch) == 1
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_the_painting_stays_on_the_screen_while_anything_is_turned(open_page, photo_file, size):
     page = open_page(size)
     add(page, photo_file)
@@ -127,7 +108,7 @@ def test_the_chinese_page_is_chinese_in_its_tab_too(open_page):
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_all_that_is_touched_is_as_large_as_a_fingertip(open_page, photo_file, size):
     page = open_page(size, reduced_motion="reduce")
     add(page, photo_file)
@@ -164,7 +145,7 @@ def test_the_painting_is_copied_as_a_picture(open_page, photo_file):
 
 
 def test_the_painting_is_handed_to_the_sheet_of_a_phone(open_page, photo_file):
-    page = open_page("phone")
+    page = open_page(SIZES["phone"])
     page.add_init_script(
         "navigator.canShare = () => true;"
         "navigator.share = async ({files}) => { window.shared = [files[0].name, files[0].type, files[0].size] }"
@@ -179,7 +160,7 @@ def test_the_painting_is_handed_to_the_sheet_of_a_phone(open_page, photo_file):
 @pytest.mark.slow
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_axe_finds_nothing_of_any_impact(open_page, photo_file, size, scheme, locale):
     page = open_page(size, color_scheme=scheme, locale=locale, reduced_motion="reduce")
     add(page, photo_file)

@@ -10,7 +10,6 @@ from training_kit import (
     ONE_BATCH,
     ONE_PROCESS,
     PATIENCE,
-    TINY,
     TWO_PROCESSES,
     Training,
     accelerate_launch,
@@ -18,7 +17,6 @@ from training_kit import (
     assert_same_run,
     checkpoint,
     checkpoints,
-    draw_pictures,
     flags,
     loss_lines,
     losses,
@@ -38,8 +36,8 @@ SLOW = {"learning_rate": 2e-5, "discriminator_learning_rate": 1e-3}
 
 
 @pytest.fixture(scope="session")
-def settings(tmp_path_factory):
-    return {**TINY, **SLOW, **draw_pictures(tmp_path_factory.mktemp("pictures")).sources}
+def settings(settings):
+    return {**settings, **SLOW}
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,10 @@ from accelerate.tracking import WandBTracker
 from PIL import Image
 from training_kit import (
     SCRIPT,
-    TINY,
     WEIGHTS,
     Command,
     checkpoint,
     differences,
-    draw_pictures,
     flags,
     losses,
     progress,
@@ -39,16 +37,6 @@ from styletransfer.training.trainer import adam
 from styletransfer.training.watch import LossLog
 
 BRIEF = {"steps": 2, "checkpoint_every": 2}
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    return draw_pictures(tmp_path_factory.mktemp("pictures"))
-
-
-@pytest.fixture(scope="module")
-def settings(pictures):
-    return {**TINY, **pictures.sources}
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,9 @@ from training_kit import (
     PATIENCE,
     ROOT,
     SCRIPT,
-    TINY,
     WEIGHTS,
     checkpoint,
     differences,
-    draw_pictures,
     flags,
     free_port,
     losses,
@@ -53,8 +51,8 @@ def running(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory):
-    return {**TINY, **draw_pictures(tmp_path_factory.mktemp("pictures")).sources, "steps": 8}
+def settings(settings):
+    return {**settings, "steps": 8}
 
 
 def run(running, output, settings, role="write"):

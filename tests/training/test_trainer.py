@@ -21,7 +21,6 @@ from training_kit import (
     checkpoint,
     checkpoints,
     differences,
-    draw_pictures,
     flags,
     loss_lines,
     losses,
@@ -37,16 +36,6 @@ from styletransfer.training.config import load_config
 
 BROKEN = "a-broken.jpg"  # the first by name: the grids meet it, too
 BRIEF = {"steps": 2, "checkpoint_every": 2}
-
-
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
-    return draw_pictures(tmp_path_factory.mktemp("pictures"))
-
-
-@pytest.fixture(scope="session")
-def settings(pictures):
-    return {**TINY, **pictures.sources}
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,10 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from training_kit import (
-    TINY,
     WEIGHTS,
     assert_same_run,
     checkpoint,
     differences,
-    draw_pictures,
     resumed_on_one,
     same_bits,
     train,
@@ -31,13 +29,8 @@ RHYTHM = {"sample_every": 2, "checkpoint_every": 4}
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    return draw_pictures(tmp_path_factory.mktemp("pictures"))
-
-
-@pytest.fixture(scope="module")
-def settings(pictures):
-    return {**TINY, **pictures.sources, "ema_decay": 0.5}
+def settings(settings):
+    return {**settings, "ema_decay": 0.5}
 
 
 @pytest.fixture(scope="module")
