@@ -19,7 +19,7 @@ from styletransfer.page.events import MANY, NO_STYLE, Events, notes_of
 from styletransfer.page.head import head_settings
 from styletransfer.page.look import card_pictures, page_css, page_script, theme
 from styletransfer.page.progress import SAY_PLACES, let_cancel
-from styletransfer.page.server import examples, first_pair, gpu_decorator, lend_gpu, paint_ahead
+from styletransfer.page.server import bound_memory, examples, first_pair, gpu_decorator, lend_gpu, paint_ahead
 from styletransfer.page.studio import Limits, Studio
 from styletransfer.page.texts import ENGLISH, titled, translations
 from styletransfer.page.visit import Visit, build_history, build_sharing, connect_visit, with_album
@@ -72,6 +72,7 @@ def main() -> None:
     """Serve the page; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say where, STYLETRANSFER_... what it allows."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # the server asks nobody anything
     os.environ.setdefault("GRADIO_RUN_HISTORY", "False")  # and the browser hoards no photos
+    bound_memory()
     gpu_decorator()  # before any network is loaded
     try:
         limits = Limits.from_environment()

@@ -5,9 +5,12 @@ process of its own: arguments and results travel as pickles, of errors only gr.E
 visitor's request stays behind.
 """
 
+import contextlib
+import ctypes
 import functools
 import inspect
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,12 +29,27 @@ from styletransfer.settings import PaintSettings
 MAX_PAINTINGS = 64  # of the examples, kept at a time, at most 1.8 MB each
 QUIET = 2.0  # seconds without a visitor's painting, after which the cores are free for one of ours
 
+KERNELS = 128  # compiled, for the screen's size and the tiles of full size
+M_ARENA_MAX = -8  # of malloc.h
+HEAPS = 2
+
 FIRST = "coffee"  # of the examples: one object, whose edges and highlights every style turns into strokes
 
 # The events that run a network.
 PAINTING = ("follow", "preview", "paint", "take_home", "paint_all", "every_style", "explain")
 
 _log = logging.getLogger(__name__)
+
+
+def bound_memory() -> None:
+    """Keep memory from growing with every new size of photo; to be called before the first painting.
+
+    oneDNN keeps compiled kernels for 1,024 shapes by default, and every size of photo brings some twenty. glibc gives
+    each thread a heap of its own, whose gaps add up. After 1,000 paintings of as many sizes both had taken 1 GB.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # only glibc has it
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, HEAPS)
 
 
 def examples() -> list[Path]:

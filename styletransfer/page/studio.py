@@ -33,6 +33,7 @@ KEPT_SESSIONS = 24  # photos in memory at screen size, at most some 10 MB each
 SMALL_SIDE = 176  # pixels of a preview in every style
 BEFORE_SAVING = 0.8  # of the time that a file takes: compressing PNG takes its share
 LARGE = 4_000_000  # pixels of a photo that takes so much memory that what is freed should go back to the system
+VISITS = 16  # paintings on the screen, after which freed memory goes back
 FORMATS = {"PNG": ".png", "JPEG": ".jpg"}
 
 _log = logging.getLogger(__name__)
@@ -93,8 +94,9 @@ class Studio:
         self._sessions: LRUCache[Path, Session] = LRUCache(KEPT_SESSIONS)
         self._ahead: dict[bytes, Session] = {}  # by content: what visitors bring is a copy
         self._ahead_sizes: set[int] = set()  # of those files, in bytes
-        self._judges: WeakKeyDictionary[Painter, Discriminator | None] = WeakKeyDictionary()
+        self._discriminators: WeakKeyDictionary[Painter, Discriminator | None] = WeakKeyDictionary()
         self._painting = 0  # visitors, at this moment
+        self._visits = 0  # since the start
         self._last_visit = time.monotonic()
 
     def show(self, photo: Path, settings: PaintSettings) -> Shown:
@@ -133,7 +135,7 @@ class Studio:
         finally:
             size, image, painting = picture.size, None, None
             del picture
-            give_memory_back(size)
+            give_memory_back_of(size)
         yield 1.0
         return file
 
@@ -178,13 +180,17 @@ class Studio:
             with self._lock:
                 self._painting -= 1
                 self._last_visit = time.monotonic()
+                self._visits += 1
+                is_time = self._visits % VISITS == 0
+            if is_time:
+                give_memory_back()
 
     def explain(self, photo: Path, settings: PaintSettings) -> Explained:
         """What the painting did to the photo, at screen size."""
         before, after = self._session(photo).picture.rgb, self.show(photo, settings).after.convert("RGB")
         painter, mix = self.catalog.pipeline(settings.mix)
-        judge = self._judge(painter)
-        doubted = judge and doubts(after, judge, painter.generator.style_weights(mix))
+        discriminator = self._discriminator(painter)
+        doubted = discriminator and doubts(after, discriminator, painter.generator.style_weights(mix))
         sample = self.catalog.card(max(settings.mix, key=settings.mix.__getitem__)).sample
         reading = read(before, after, load_picture(sample).rgb if sample else None)
         return Explained(reading, departures(before, after), doubted)
@@ -210,15 +216,15 @@ class Studio:
             yield done / len(keys)
         return previews
 
-    def _judge(self, painter: Painter) -> Discriminator | None:
+    def _discriminator(self, painter: Painter) -> Discriminator | None:
         """The discriminator that the painter's pack carries, if it does; one that cannot be read is none."""
-        if painter not in self._judges:
+        if painter not in self._discriminators:
             try:
-                self._judges[painter] = load_discriminator(painter.folder) if painter.folder else None
+                self._discriminators[painter] = load_discriminator(painter.folder) if painter.folder else None
             except InputError as error:
                 _log.warning("%s", error)
-                self._judges[painter] = None
-        return self._judges[painter]
+                self._discriminators[painter] = None
+        return self._discriminators[painter]
 
     def _session(self, photo: Path) -> Session:
         with self._lock:
@@ -227,7 +233,7 @@ class Studio:
             session = self._ahead.get(_digest(photo))
         if session is None:  # two visitors may open one photo at the same time: the same work twice, nothing worse
             session = Session(self._load(photo))
-            give_memory_back(session.full_size)
+            give_memory_back_of(session.full_size)
         with self._lock:
             self._sessions[photo] = session
         return session
@@ -258,11 +264,16 @@ def load_limited(file: Path, megapixels: int, what: str = "photo") -> Picture:
         return load_picture(opened)
 
 
-def give_memory_back(size: tuple[int, int]) -> None:
-    """Return what a large photo (width, height) took to the system: glibc would keep it. Elsewhere nothing is done."""
+def give_memory_back_of(size: tuple[int, int]) -> None:
+    """As `give_memory_back`, after a photo (width, height) that is large."""
     if size[0] * size[1] > LARGE:
-        with contextlib.suppress(OSError, AttributeError, TypeError):
-            ctypes.CDLL(None).malloc_trim(0)
+        give_memory_back()
+
+
+def give_memory_back() -> None:
+    """Return freed memory to the system: glibc would keep it. Elsewhere nothing is done."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _laid_over(titles: Sequence[str]) -> Sentence:
