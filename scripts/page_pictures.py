@@ -89,9 +89,9 @@ def _photograph(browser: Browser, url: str, view: View) -> None:
 
 def _painted(page: Page, photo: str = "coffee.jpg", style: str | None = None) -> None:
     if style:
-        page.locator("#styles label").filter(has_text=style).click()
+        page.locator(f"#styles label:has(input[value='{style}'])").click()
     page.locator("#photo input[type=file]").set_input_files(ROOT / "examples" / photo)
-    page.wait_for_selector("#painting img")
+    page.locator("#message").get_by_text("×").wait_for()
 
 
 def _every_style(page: Page) -> None:
@@ -100,7 +100,7 @@ def _every_style(page: Page) -> None:
 
 
 def _part(page: Page) -> None:
-    _painted(page, "cat.jpg", "Blue Horses")
+    _painted(page, "cat.jpg", "blue-horses")
     page.locator("#more > button").click()
     page.locator("#part input").check()
     canvas = page.locator("#canvas canvas").first
@@ -117,7 +117,7 @@ def _part(page: Page) -> None:
 
 
 def _explained(page: Page) -> None:
-    _painted(page, "pagoda.jpg", "Monet")
+    _painted(page, "pagoda.jpg", "monet")
     page.locator("#explain input").check()
     page.wait_for_selector("#departs img")
 
