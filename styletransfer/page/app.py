@@ -99,6 +99,7 @@ def main() -> None:
 
 def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
     """The page over a studio; its look is given to `launch`."""
+    version = studio.catalog.version  # before the cards are made: a pack that comes meanwhile is news to the page
     with AnsweringBlocks(title=ENGLISH["title"], analytics_enabled=False, delete_cache=CLEANING) as page:
         gr.HTML(texts("language"), elem_id="page-texts")
         with gr.Column(elem_id="masthead"):
@@ -116,7 +117,7 @@ def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
         page.load(None, js=f"() => {{ {page_script()}; painter.start() }}")
         connect_visit(page, parts.visit, [parts.photo, *parts.controls, parts.file_format], parts.painting)
         _connect_painting(parts, events, studio.limits)
-        _connect_rest(page, parts, events)
+        _connect_rest(page, parts, events, version)
     return page
 
 
@@ -369,10 +370,10 @@ def _connect_reading(parts: Parts, events: Events, painter: dict[str, Any]) -> N
     )
 
 
-def _connect_rest(page: gr.Blocks, parts: Parts, events: Events) -> None:
+def _connect_rest(page: gr.Blocks, parts: Parts, events: Events, version: int) -> None:
     """What needs no painter: the mask, the search, the calls."""
     looks_again = gr.Timer(LOOK_AGAIN, active=events.studio.catalog.is_watching)
-    seen = gr.State(events.studio.catalog.version)
+    seen = gr.State(version)
     gr.on(
         [page.load, looks_again.tick],
         events.refresh,

@@ -1,17 +1,21 @@
 """The events of the page, without a browser: what is drawn is taken home, and who stops asking stops the work."""
 
 import math
+import shutil
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from styletransfer.catalog import Catalog, folder_entry
 from styletransfer.errors import InputError
+from styletransfer.page import app
 from styletransfer.page.events import Events
 from styletransfer.page.requests import Asked
 from styletransfer.page.studio import Limits, Studio
+from styletransfer.page.texts import translations
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.results import read_settings
 
@@ -119,3 +123,20 @@ def test_a_photo_and_a_mask_that_declare_too_many_pixels_are_refused_before_they
 def test_a_share_that_is_none_is_refused_and_not_left_out(share):
     with pytest.raises(InputError, match="share"):
         Asked("red", 1, 1, False, "blue", share, "", 0.5).settings()
+
+
+def test_a_pack_that_comes_while_the_page_is_built_is_news_to_it(events, tiny_pack, monkeypatch, tmp_path):
+    catalog, stage = events.studio.catalog, app._stage
+    late = shutil.copytree(tiny_pack, tmp_path / "late")
+
+    def slowly(studio, texts):
+        catalog.add(folder_entry(late, list(catalog.styles)))
+        return stage(studio, texts)
+
+    monkeypatch.setattr(app, "_stage", slowly)
+    page = app.build_page(events.studio, translations(mb=1, megapixels=1, photos=1))
+    (styles,) = (block for block in page.blocks.values() if getattr(block, "elem_id", None) == "styles")
+    assert len(styles.choices) == 2 and len(catalog.styles) == 4
+    seen = [block.value for block in page.blocks.values() if isinstance(block, gr.State) and block.value is not None]
+    assert seen == [catalog.version - 1]
+    assert len(events.refresh(seen[0])[0].choices) == 4
