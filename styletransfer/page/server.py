@@ -26,7 +26,7 @@ from styletransfer.page.studio import Studio
 from styletransfer.paths import EXAMPLES
 from styletransfer.settings import PaintSettings
 
-MAX_PAINTINGS = 64  # of the examples, kept at a time, at most 1.8 MB each
+MAX_PAINTINGS = 96  # of the examples, kept at a time, at most 1.8 MB each
 QUIET = 2.0  # seconds without a visitor's painting, after which the cores are free for one of ours
 
 KERNELS = 128  # compiled, for the screen's size and the tiles of full size

@@ -339,6 +339,7 @@ def test_the_slider_uncovers_photo_and_painting_and_both_can_fill_the_window(pag
     painting = page.locator("#painting img").last
     expect(painting).to_be_visible()
     painting.scroll_into_view_if_needed()
+    page.wait_for_function("() => painter.position() < 0.15")  # the slider has come to rest
     before = uncovered(painting)
     box = painting.bounding_box()
     middle = box["y"] + box["height"] / 2
