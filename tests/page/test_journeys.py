@@ -347,7 +347,7 @@ def test_the_slider_uncovers_photo_and_painting_and_both_can_fill_the_window(pag
     page.mouse.down()
     page.mouse.move(box["x"] + 0.7 * box["width"], middle, steps=8)
     page.mouse.up()
-    assert before < 0.2 and 0.6 < uncovered(painting) < 0.8
+    assert before < 0.25 and 0.6 < uncovered(painting) < 0.8
     is_the_photo(on_page(page, "#painting img >> nth=0"), Image.open(tmp_path / "beach.png"))
     page.locator("#painting").get_by_label("Fullscreen").click()
     width, height = page.viewport_size.values()
