@@ -29,8 +29,8 @@ MCP_VARIABLE = "STYLETRANSFER_MCP"  # 1: the endpoints are tools for language mo
 CLEANING = (600, 2 * 3600)  # seconds: how often, and how old uploads and paintings get
 LOOK_AGAIN = 10  # seconds between two looks for packs that have come
 # The page shows the painting of one photo, or the album of several.
-SHOW_ONE = '() => document.body.classList.remove("several")'
-SHOW_SEVERAL = '() => document.body.classList.add("several")'
+SHOW_ONE = '() => document.querySelector("#board").classList.remove("several")'
+SHOW_SEVERAL = '() => document.querySelector("#board").classList.add("several")'
 
 
 @dataclass(frozen=True)

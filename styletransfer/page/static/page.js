@@ -8,6 +8,8 @@ window.painter = (() => {
   const SETTLED = 600 // milliseconds without a new painting: a slider has come to rest
 
   const find = selector => document.querySelector(selector)
+  // What the page is in bears its states as classes: Gradio puts our rules below `.contain`, where no body is.
+  const board = () => find("#board")
   const all = selector => [...document.querySelectorAll(selector)]
   const language = () => find("#page-texts")?.textContent.trim() || "en"
   const say = key => (TEXTS[language()] || TEXTS.en)[key]
@@ -53,7 +55,7 @@ window.painter = (() => {
       const from = position(), began = performance.now()
       for (let share = 0; share < 1; ) {
         share = Math.min(1, (await new Promise(requestAnimationFrame), performance.now() - began) / each)
-        if (mine !== sliding || !handle()) return
+        if (mine !== sliding || !handle()?.offsetParent) return // taken over, gone, or hidden by the other tab
         slideTo(from + (stop - from) * ease(share))
       }
     }
@@ -135,7 +137,7 @@ window.painter = (() => {
   const drawStrip = () => {
     const list = find("#strip ol")
     if (!list) return
-    document.body.classList.toggle("no-visit", !visit.entries.length)
+    board().classList.toggle("no-visit", !visit.entries.length)
     list.replaceChildren(...visit.entries.map((entry, place) => {
       const item = document.createElement("li"), button = document.createElement("button")
       const image = document.createElement("img")
@@ -175,10 +177,10 @@ window.painter = (() => {
   const record = (...values) => {
     const painting = values.pop()
     painted = keyOf(values)
-    document.body.classList.remove("unpainted")
+    board().classList.remove("unpainted")
     const shown = painting?.[1]?.url
     if (!values[0] || !shown) return
-    document.body.classList.remove("no-photo")
+    board().classList.remove("no-photo")
     const title = find("#styles label.selected span")?.textContent.trim() || ""
     last = {values, shown, title}
     clearTimeout(settling)
@@ -187,12 +189,12 @@ window.painter = (() => {
   // After each change of a control.
   const keep = (...values) => {
     visit.now = values
-    if (!values[0]) document.body.classList.add("no-photo")
+    if (!values[0]) board().classList.add("no-photo")
     save()
   }
   // The painting does not show what the controls say, and nothing will change that by itself.
   const fallenBehind = () => {
-    if (visit.now?.[0] && keyOf(visit.now) !== painted) document.body.classList.add("unpainted")
+    if (visit.now?.[0] && keyOf(visit.now) !== painted) board().classList.add("unpainted")
   }
   const recalled = () => { const values = wanted; wanted = null; return values }
   // When the page opens: what it was left with, if this tab had been here before.
@@ -254,13 +256,13 @@ window.painter = (() => {
   }
   const offerWhatIsPossible = () => {
     const probe = {files: [new File(["x"], "x.png", {type: "image/png"})]}
-    document.body.classList.toggle("can-share", !!navigator.canShare?.(probe))
-    document.body.classList.toggle("can-copy", !!(navigator.clipboard?.write && window.ClipboardItem))
+    board().classList.toggle("can-share", !!navigator.canShare?.(probe))
+    board().classList.toggle("can-copy", !!(navigator.clipboard?.write && window.ClipboardItem))
   }
   // A photo goes where photos go, wherever on the page it is dropped or pasted, and whatever photo is there.
   const bring = async files => {
     const photo = [...files].find(file => file.type.startsWith("image/") || /\.hei[cf]$/i.test(file.name))
-    if (!photo || document.body.classList.contains("several")) return false
+    if (!photo || board().classList.contains("several")) return false
     find("#photo [aria-label='Remove Image']")?.click()
     for (let tries = 0; tries < 60; tries++) {
       const input = find("#photo input[type=file]")
@@ -344,7 +346,7 @@ window.painter = (() => {
   const start = () => {
     document.documentElement.lang = language() === "zh" ? "zh-CN" : "en"
     document.title = find("#masthead h1")?.textContent || document.title
-    document.body.classList.add("no-visit", "no-photo")
+    board().classList.add("no-visit", "no-photo")
     new MutationObserver(tidy).observe(document.body,
       {childList: true, subtree: true, attributeFilter: ["src", "class"]})
     tidy()
