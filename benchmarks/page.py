@@ -12,7 +12,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -109,23 +110,38 @@ def phone_photo(file: Path) -> Path:
 
 def cold_start() -> float:
     """Seconds from `python app.py` to the page, imports included."""
+    start = time.perf_counter()
+    with served():
+        return time.perf_counter() - start
+
+
+@contextmanager
+def served(**environment: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """The page's address and process, once it answers; stopped at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    start = time.perf_counter()
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port)}
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), **environment}
     app = subprocess.Popen([sys.executable, ROOT / "app.py"], env=environment, stdout=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}/"
     try:
-        while app.poll() is None:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60).close()
-                return time.perf_counter() - start
-            except OSError:
-                time.sleep(0.05)
-        raise RuntimeError("the page does not start")
+        while not answers(address):
+            if app.poll() is not None:
+                raise RuntimeError("the page does not start")
+            time.sleep(0.05)
+        yield address, app
     finally:
         app.terminate()
         app.wait(30)
+
+
+def answers(address: str) -> bool:
+    """Whether a page is there."""
+    try:
+        urllib.request.urlopen(address, timeout=60).close()
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -5,23 +5,19 @@ python benchmarks/visitors.py --visitors 40 --seconds 90 --paintings 1000
 
 import argparse
 import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from gradio_client import Client, handle_file
+from page import served
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
 STRENGTH = 0.3  # of a painting whose photo can be told from all others
 SETTLED = 50  # paintings, after which memory is first looked at
 
@@ -33,35 +29,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=90, help="that they stay")
     parser.add_argument("--paintings", type=int, default=1000, help="one after the other")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as (address, process):
+    with tempfile.TemporaryDirectory() as folder, served(GRADIO_TEMP_DIR=f"{folder}/files") as (address, process):
         styles = [style["key"] for style in Client(address, verbose=False).predict(api_name="/styles")["styles"]]
         rows = crowd(address, Path(folder), styles, options.visitors, options.seconds)
         rows += soak(address, process, Path(folder), styles, options.paintings)
     print(f"{os.cpu_count()} CPU cores.\n\n| what | measured |\n|---|---:|")
     for what, measured in rows:
         print(f"| {what} | {measured} |")
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
-    """The page as a process of its own, and its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "files")}
-    app = subprocess.Popen([sys.executable, ROOT / "app.py"], env=environment, stdout=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}/"
-    try:
-        while app.poll() is None:
-            try:
-                urllib.request.urlopen(address, timeout=60).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield address, app
-    finally:
-        app.terminate()
-        app.wait(30)
 
 
 def own_photo(number: int, folder: Path) -> Path:

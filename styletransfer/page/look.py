@@ -1,6 +1,7 @@
 """The look of the page: colors, sizes, and the pictures on the style cards."""
 
 import base64
+import contextlib
 import html
 import io
 import json
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import gradio as gr
-from cachetools import LRUCache
+from cachetools import FIFOCache
 from PIL import Image, ImageOps
 
 from styletransfer.catalog import StyleCard
@@ -164,7 +165,8 @@ class QuietPreviews:
         self.studio = studio
         self._working = threading.Lock()
         self._places = threading.BoundedSemaphore(WAITING)
-        self._kept: LRUCache[tuple[Path, int], dict[str, Image.Image]] = LRUCache(KEPT_PREVIEWS)
+        # Read without the lock, so nothing may move when it is read, as in an LRUCache.
+        self._kept: FIFOCache[tuple[Path, int], dict[str, Image.Image]] = FIFOCache(KEPT_PREVIEWS)
 
     def of(self, photo: Path) -> dict[str, Image.Image] | None:
         """Style key -> picture, or None where too many wait already.
@@ -176,8 +178,8 @@ class QuietPreviews:
             InputError: it cannot be read, or a pack cannot be loaded.
         """
         key = photo, self.studio.catalog.version
-        if previews := self._kept.get(key):
-            return previews
+        with contextlib.suppress(KeyError):
+            return self._kept[key]
         if not self._places.acquire(blocking=False):
             return None
         try:

@@ -5,8 +5,6 @@ process of its own: arguments and results travel as pickles, of errors only gr.E
 visitor's request stays behind.
 """
 
-import contextlib
-import ctypes
 import functools
 import inspect
 import logging
@@ -22,7 +20,7 @@ from styletransfer.errors import InputError
 from styletransfer.images.files import PICTURE_SUFFIXES
 from styletransfer.page.language import speaking, visitors_language
 from styletransfer.page.requests import save_preview
-from styletransfer.page.studio import Studio
+from styletransfer.page.studio import Studio, ask_glibc
 from styletransfer.paths import EXAMPLES
 from styletransfer.settings import PaintSettings
 
@@ -48,8 +46,7 @@ def bound_memory() -> None:
     each thread a heap of its own, whose gaps add up. After 1,000 paintings of as many sizes both had taken 1 GB.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # only glibc has it
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, HEAPS)
+    ask_glibc("mallopt", M_ARENA_MAX, HEAPS)
 
 
 def examples() -> list[Path]:

@@ -271,9 +271,14 @@ def give_memory_back_of(size: tuple[int, int]) -> None:
 
 
 def give_memory_back() -> None:
-    """Return freed memory to the system: glibc would keep it. Elsewhere nothing is done."""
+    """Return freed memory to the system: glibc would keep it."""
+    ask_glibc("malloc_trim", 0)
+
+
+def ask_glibc(function: str, *arguments: int) -> None:
+    """Call a function of glibc's allocator; with any other C library nothing is done."""
     with contextlib.suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
+        ctypes.CDLL(None)[function](*arguments)
 
 
 def _laid_over(titles: Sequence[str]) -> Sentence:
