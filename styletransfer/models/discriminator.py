@@ -1,4 +1,4 @@
-"""The network that a generator is trained against: is this patch painted, in this style?
+"""The networks that a generator is trained against: is this patch painted, in this style?
 
 Patches (Isola 2017) at several scales (Wang 2018), one set of logits per style, and differentiable augmentation
 (Zhao 2020) without which a single painting is memorized in a few hundred steps.
@@ -12,6 +12,8 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as with_spectral_norm
+
+from styletransfer.models.features import Features
 
 AUGMENTATION_NUMBERS = 8  # uniform random numbers that `augment` takes per picture
 # What a pack may ask for, so that a stranger's config builds nothing huge.
@@ -59,6 +61,42 @@ class Discriminator(ModelMixin, ConfigMixin):
         last = len(self.scales[0]) - 1
         state = self.state_dict().items()
         return [key for key, x in state if f".{last}." in key and x.shape[:1] == (self.config.styles,)]
+
+
+class FeatureDiscriminator(nn.Module):
+    """Patch logits from what a frozen pretrained network sees (Li & Wand 2016; Sauer 2021, section 3.1).
+
+    A small network looks at each layer of features. Only these are trained, and no pack holds them: the page explains a
+    painting with a discriminator of pixels.
+
+    Args:
+        styles: how many styles; each has its own output channel.
+        features: the frozen network, at the layers that are looked at.
+        widths: channels of each of these layers.
+        channels: width of the small networks.
+    """
+
+    def __init__(self, styles: int, features: Features, widths: Sequence[int], channels: int = 64) -> None:
+        super().__init__()
+        self.features = features
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                with_spectral_norm(nn.Conv2d(width, channels, 1)),
+                nn.LeakyReLU(0.2),
+                with_spectral_norm(nn.Conv2d(channels, channels, 4, stride=2, padding=1)),
+                nn.LeakyReLU(0.2),
+                with_spectral_norm(nn.Conv2d(channels, styles, 3, padding=1)),
+            )
+            for width in widths
+        )
+
+    def forward(self, painting: Tensor, style_weights: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) in [-1, 1] and (N, S) -> one (N, 1, h, w) of logits per layer; large means "painted"."""
+        with torch.autocast(painting.device.type, enabled=False):  # as in Discriminator
+            seen = self.features(painting.float())
+            per_layer = [head(layer) for head, layer in zip(self.heads, seen, strict=True)]
+            chosen = style_weights.float()[:, :, None, None]
+            return [(per_style * chosen).sum(dim=1, keepdim=True) for per_style in per_layer]
 
 
 def _patch_network(styles: int, channels: int, spectral_norm: bool) -> nn.Sequential:

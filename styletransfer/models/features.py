@@ -84,6 +84,12 @@ class Features(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
 
+    @property
+    def widths(self) -> list[int]:
+        """Channels of each layer."""
+        with torch.no_grad():
+            return [layer.shape[1] for layer in self(torch.zeros(1, 3, 64, 64, device=self.mean.device))]
+
     def forward(self, picture: Tensor, layers: Sequence[str] | None = None) -> list[Tensor]:
         """(N, 3, H, W) in [-1, 1] -> one (N, C, h, w) per layer: of `layers`, or of all, in the order asked for."""
         taps = self.taps if layers is None else [self.indices[name] for name in layers]

@@ -66,6 +66,8 @@ class StyledConv(nn.Module):
             # Only the CPU takes float32 scales beside bfloat16 features.
             fuse = n == 1 and (x.device.type == "cpu" or x.dtype == torch.float32)
             fused = (scale[0], shift[0]) if fuse else (None, None)
+            if x.device.type != "cpu":
+                x = x.contiguous()  # CUDA's kernel refuses channels_last
             x, mean, rstd = torch.native_group_norm(x, *fused, n, c, h * w, c, EPSILON)
             return x if fuse else _affine(x, scale, shift), Moments(mean.float(), rstd.float())
 

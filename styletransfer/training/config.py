@@ -15,6 +15,7 @@ from styletransfer.models.generator import BOUNDS
 from styletransfer.models.losses import ADVERSARIAL
 from styletransfer.training.presets import PRESETS
 
+DISCRIMINATOR_INPUTS = ("pixels", "features")
 STYLE_DISTANCES = ("sliced", "gram", "centered-gram")
 CONTENT_DISTANCES = ("energy", "normalized", "lpips")
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -99,6 +100,11 @@ class TrainingConfig:
     grain: float = _flag(0.04, "Deviation of the noise added to photos, from which strokes can start in flat areas.")
     discriminator_channels: int = _flag(32, "Number of channels of the discriminator.")
     discriminator_scales: int = _flag(2, "Number of resolutions at which the discriminator looks at a picture.")
+    discriminator_input: str = _flag(
+        "pixels",
+        "What the discriminator looks at: the pixels of a picture, or the features that --style-network sees in it.",
+        DISCRIMINATOR_INPUTS,
+    )
     spectral_norm: bool = _flag(False, "Use spectral normalization in the discriminator.")
 
     objective: str = _flag(
@@ -279,6 +285,10 @@ class TrainingConfig:
             )
         if len(self.photo_scale) != 2 or not 1 <= self.photo_scale[0] <= self.photo_scale[1] < math.inf:
             raise InputError("--photo-scale takes two numbers, the least and the largest, both at least 1.")
+        if self.discriminator_input == "features" and self.pack_discriminator:
+            raise InputError(
+                "--discriminator-input features needs --no-pack-discriminator: a pack holds one of pixels."
+            )
         if self.contrastive_weight or self.contrastive_identity_weight:
             self._check_contrastive()
         if self.content_loss_weight and self.content_distance == "lpips":

@@ -240,11 +240,12 @@ def _inside(pictures: Tensor, margin: int) -> Tensor:
 
 @contextmanager
 def frozen(networks: Iterable[nn.Module]) -> Iterator[None]:
-    """Inside, the networks' parameters get no gradients."""
-    for network in networks:
-        network.requires_grad_(False)
+    """Inside, the networks' parameters get no gradients; those that never do are left as they are."""
+    trained = [parameter for network in networks for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for network in networks:
-            network.requires_grad_(True)
+        for parameter in trained:
+            parameter.requires_grad_(True)

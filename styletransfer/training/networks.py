@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from styletransfer.errors import InputError
-from styletransfer.models.discriminator import DISCRIMINATOR_BOUNDS, UNDECIDED, Discriminator
+from styletransfer.models.discriminator import (
+    DISCRIMINATOR_BOUNDS,
+    UNDECIDED,
+    Discriminator,
+    FeatureDiscriminator,
+)
+from styletransfer.models.features import Features
 from styletransfer.models.generator import STRIDE, Generator
 from styletransfer.training.config import TrainingConfig
 
@@ -54,27 +60,36 @@ def has_head(config: TrainingConfig) -> bool:
 def build_networks(config: TrainingConfig) -> Networks:
     """Untrained networks, those that the losses with a weight need."""
     sizes = {"channels": config.channels, "blocks": config.blocks, "grain": config.grain}
-    judge = {
-        "channels": config.discriminator_channels,
-        "resolutions": config.discriminator_scales,
-        "undecided": UNDECIDED.get(config.adversarial, 0.0),
-    }
     networks = Networks(
         Generator(styles=config.style_titles, **sizes),
-        Discriminator(len(config.style_sources), **judge, spectral_norm=config.spectral_norm),
+        _discriminator(config, len(config.style_sources)),
     )
     if has_head(config):
         widths = [config.channels if layer else 3 * STRIDE**2 for layer in config.contrastive_layers]
         networks.head = PatchHead(widths, config.contrastive_channels)
     if config.cycle_weight:
         networks.photo_generator = Generator(styles=config.style_titles, **sizes)
-        networks.photo_discriminator = Discriminator(1, **judge, spectral_norm=config.spectral_norm)
+        networks.photo_discriminator = _discriminator(config, 1)
     for generator in filter(None, (networks.generator, networks.photo_generator)):
         if config.gradient_checkpointing:
             checkpoint_blocks(generator)
         if config.compile:
             generator.compile()
     return networks.map(lambda network: network.to(memory_format=torch.channels_last))
+
+
+def _discriminator(config: TrainingConfig, styles: int) -> nn.Module:
+    """An untrained discriminator of pixels, or of what the network of style sees."""
+    if config.discriminator_input == "features":
+        features = Features(config.style_network, config.style_layers, config.style_network_weights)
+        return FeatureDiscriminator(styles, features, features.widths)
+    return Discriminator(
+        styles,
+        channels=config.discriminator_channels,
+        resolutions=config.discriminator_scales,
+        spectral_norm=config.spectral_norm,
+        undecided=UNDECIDED.get(config.adversarial, 0.0),
+    )
 
 
 def checkpoint_blocks(generator: Generator) -> None:
@@ -102,9 +117,9 @@ def initialize(generator: Generator, trained: Generator) -> None:
 
 
 def initialize_discriminator(
-    discriminator: Discriminator, trained: Discriminator, styles: Iterable[str], pack: Generator
+    discriminator: nn.Module, trained: Discriminator, styles: Iterable[str], pack: Generator
 ) -> bool:
-    """Copy the weights of a trained discriminator, as `initialize`; False, and nothing copied, where sizes differ.
+    """Copy the weights of a trained discriminator, as `initialize`; False, and nothing copied, where sizes or kinds differ.
 
     Args:
         discriminator: of `styles`, in that order.
@@ -113,6 +128,8 @@ def initialize_discriminator(
         pack: the generator it was trained with.
     """
     sizes = (*DISCRIMINATOR_BOUNDS, "spectral_norm", "undecided")
+    if not isinstance(discriminator, Discriminator):
+        return False
     if any(discriminator.config[name] != trained.config[name] for name in sizes):
         return False
     discriminator.load_state_dict(_restyled(trained.state_dict(), trained.rows_per_style(), pack.styles, styles))

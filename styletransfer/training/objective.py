@@ -27,6 +27,8 @@ CALM_TRIES = 12  # places looked at to find a calm one
 CALM_SPREAD = 0.15  # deviation of luminance in [-1, 1] at which a place counts half as calm as a blank one
 FIRST_CONTENT = 0.25  # of the content weight, at the first step
 
+CPU = torch.device("cpu")
+
 Paintings = Callable[[str, int], Iterable[Tensor]]  # of a style, at most so many: (1, 3, H, W) in [-1, 1]
 
 
@@ -80,18 +82,25 @@ class Look:
 
 
 class Draws:
-    """The random numbers of one step: a pure function of seed and step, the same in every process and pass."""
+    """The random numbers of one step: a pure function of seed and step, the same in every process, pass and device."""
 
-    def __init__(self, seed: int, step: int) -> None:
+    def __init__(self, seed: int, step: int, device: torch.device = CPU) -> None:
         self._source = torch.Generator().manual_seed((seed * 1_000_003 + step + 2**62) % 2**63)
+        self.device = device
 
     def directions(self, channels: int, count: int) -> Tensor:
         """(channels, count) of unit length, evenly over the sphere."""
-        return F.normalize(torch.randn(channels, min(channels, count), generator=self._source), dim=0)
+        return self._sent(F.normalize(torch.randn(channels, min(channels, count), generator=self._source), dim=0))
 
     def places(self, available: int, count: int) -> Tensor:
         """(count,) numbers below `available`, each drawn by itself."""
-        return torch.randint(available, (count,), generator=self._source)
+        return self._sent(torch.randint(available, (count,), generator=self._source))
+
+    def _sent(self, numbers: Tensor) -> Tensor:
+        """On the device; from pinned memory, so that a GPU's queue does not run dry at each of a step's hundred."""
+        if self.device.type != "cuda":
+            return numbers.to(self.device)
+        return numbers.pin_memory().to(self.device, non_blocking=True)
 
     def corners(self, height: int, width: int, side: int, count: int) -> list[tuple[int, int]]:
         """Top and left of `count` squares inside a picture."""
@@ -124,7 +133,7 @@ class SlicedStyle(nn.Module):
     def observe(self, look: Look, draws: Draws, share: float) -> list[Tensor]:
         """Per octave and layer (P, C): feature vectors of one painting, its share of a cloud."""
         layers = [_vectors(layer)[0].float() for layer in look.features(self.part)]
-        return [layer[draws.places(len(layer), math.ceil(share * CLOUD)).to(layer.device)] for layer in layers]
+        return [layer[draws.places(len(layer), math.ceil(share * CLOUD))] for layer in layers]
 
     def learn(self, styles: Sequence[Sequence[list[Tensor]]]) -> None:
         """Take the targets from what was observed in each painting of each style."""
@@ -140,10 +149,8 @@ class SlicedStyle(nn.Module):
         for layer, clouds, units in zip(look.features(self.part), self.clouds, self.units, strict=True):
             vectors = _vectors(layer)
             count = min(self.places, vectors.shape[1])
-            ours, theirs = (
-                draws.places(available, count).to(layer.device) for available in (vectors.shape[1], clouds.shape[1])
-            )
-            directions = draws.directions(clouds.shape[2], self.directions).to(layer.device)
+            ours, theirs = (draws.places(available, count) for available in (vectors.shape[1], clouds.shape[1]))
+            directions = draws.directions(clouds.shape[2], self.directions)
             places = vectors.index_select(1, ours).float() / units[style][:, None]
             target = clouds.index_select(1, theirs)[style]
             per_layer.append(losses.sliced_wasserstein_loss(places, target, directions))
@@ -265,7 +272,7 @@ class Objective(nn.Module):
             style_weights: (N, S), the style asked of each.
             step: decides the random directions and places.
         """
-        config, terms, draws = self.config, {}, Draws(self.config.seed, step)
+        config, terms, draws = self.config, {}, Draws(self.config.seed, step, fake_painting.device)
         look = self._look(fake_painting, self._window(fake_painting, draws))
         weights = {"style": config.style_loss_weight, "deep_style": config.style_loss_weight * config.deep_style_weight}
         for name, term in self.style.items():
@@ -316,7 +323,8 @@ class Objective(nn.Module):
     def _learn(self, paintings: Paintings) -> None:
         """Targets of every term that has some; each painting is looked at once."""
         learners = [*self.style.values(), *filter(None, [self.matching])]
-        device, draws = next(self.networks.buffers()).device, Draws(self.config.seed, step=-1)
+        device = next(self.networks.buffers()).device
+        draws = Draws(self.config.seed, step=-1, device=device)
         observed: list[list[list[list[Tensor]]]] = [[] for _ in learners]
         for style in self.config.style_sources:
             pictures = list(paintings(style, TARGET_PAINTINGS))

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from styletransfer.models.discriminator import AUGMENTATION_NUMBERS, Discriminator, augment
+from styletransfer.models.discriminator import AUGMENTATION_NUMBERS, Discriminator, FeatureDiscriminator, augment
+from styletransfer.models.features import Features
 
 # brightness, saturation, contrast, shift in x and y, mirror: as it was; the cutout lies in the upper left corner.
 STILL = (0.5, 0.5, 0.5, 0.5, 0.5, 0.9, 0.0, 0.0)
@@ -54,6 +55,22 @@ def test_the_second_scale_sees_half_the_resolution(discriminator):
     fine_again, coarse_again = discriminator(picture + 0.5 * checkers, weights)
     torch.testing.assert_close(coarse_again, coarse, rtol=0, atol=1e-5)  # pairs of pixels have the same mean
     assert (fine_again - fine).abs().max() > 1e-2
+
+
+def test_a_discriminator_of_features_scores_each_layer_and_leaves_the_frozen_network_alone():
+    features = Features("vgg19", ("relu1_1", "relu2_1"), "random")
+    assert features.widths == [64, 128]
+    discriminator = FeatureDiscriminator(2, features, features.widths, channels=8)
+    painting = pictures(2, side=64).requires_grad_()
+    logits = discriminator(painting, torch.eye(2))
+    assert [tuple(x.shape) for x in logits] == [(2, 1, 32, 32), (2, 1, 16, 16)]
+    sum(x.mean() for x in logits).backward()
+    assert painting.grad.abs().max() > 0
+    trained = {name for name, parameter in discriminator.named_parameters() if parameter.grad is not None}
+    assert trained and all(name.startswith("heads.") for name in trained)
+    with torch.no_grad():
+        swapped = discriminator(painting, torch.eye(2).flip(0))
+    assert all((a - b).abs().max() > 0 for a, b in zip(logits, swapped, strict=True))  # each style has its own logits
 
 
 @torch.no_grad()

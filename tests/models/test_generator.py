@@ -374,3 +374,13 @@ def test_networks_that_are_no_kin_are_not_blended():
         blended([Share(one, "a", "x", 1.0), Share(other, "a", "y", 1.0)])
     with pytest.raises(ValueError, match="different sizes"):
         blended([Share(one, "a", "x", 1.0), Share(random_generator({"a": "A"}, channels=8), "a", "y", 1.0)])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@torch.no_grad()
+def test_a_gpu_measures_moments_of_features_in_channels_last():
+    generator = Generator({"waves": "Waves"}, channels=8, blocks=1).cuda().to(memory_format=torch.channels_last)
+    photo = torch.rand(2, 3, 64, 64, device="cuda") * 2 - 1
+    weights = torch.ones(2, 1, device="cuda")
+    here = generator(photo, weights).cpu()
+    torch.testing.assert_close(here, generator.cpu()(photo.cpu(), weights.cpu()), rtol=0, atol=1e-3)

@@ -2,7 +2,10 @@
 
 import torch
 
-from styletransfer.training.networks import PatchHead, choose_places, is_mirrored
+from styletransfer.training.config import TrainingConfig
+from styletransfer.training.game import frozen
+from styletransfer.training.networks import PatchHead, build_networks, choose_places, is_mirrored
+from styletransfer.training.trainer import adam
 
 
 def features(count=2):
@@ -42,3 +45,25 @@ def test_half_of_the_steps_are_mirrored_the_same_ones_each_time():
     steps = [is_mirrored(3, step) for step in range(400)]
     assert 150 < sum(steps) < 250
     assert steps == [is_mirrored(3, step) for step in range(400)] != [is_mirrored(4, step) for step in range(400)]
+
+
+def test_a_discriminator_of_features_trains_its_heads_and_never_the_network_that_sees():
+    config = TrainingConfig(
+        style=("waves=w.png",),
+        channels=8,
+        blocks=1,
+        discriminator_input="features",
+        pack_discriminator=False,
+        style_network_weights="random",
+    )
+    networks = build_networks(config)
+    before = {name: tensor.clone() for name, tensor in networks.discriminator.state_dict().items()}
+    optimizer = adam(config, networks.judges, 1e-2)
+    with frozen(networks.judges):
+        pass  # as between the generator's losses and the update: what never learns must not begin to
+    pictures = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    sum(logits.mean() for logits in networks.discriminator(pictures, torch.ones(1, 1))).backward()
+    optimizer.step()
+    changed = {name for name, tensor in networks.discriminator.state_dict().items() if (tensor != before[name]).any()}
+    assert any(name.startswith("heads.") for name in changed)
+    assert not any(name.startswith("features.") for name in changed)
