@@ -270,6 +270,10 @@ class TrainingConfig:
             if setting.name.endswith("_layers") and not value:
                 raise InputError(f"{flag_name(setting)} is empty: name at least one layer.")
         self._check_together()
+        if self.discriminator_input == "features" and self.pack_discriminator:
+            raise InputError(
+                "--discriminator-input features needs --no-pack-discriminator: a pack holds one of pixels."
+            )
 
     def _check_together(self) -> None:
         for name in ("private", "push_every", "hub_checkpoint"):
@@ -285,10 +289,6 @@ class TrainingConfig:
             )
         if len(self.photo_scale) != 2 or not 1 <= self.photo_scale[0] <= self.photo_scale[1] < math.inf:
             raise InputError("--photo-scale takes two numbers, the least and the largest, both at least 1.")
-        if self.discriminator_input == "features" and self.pack_discriminator:
-            raise InputError(
-                "--discriminator-input features needs --no-pack-discriminator: a pack holds one of pixels."
-            )
         if self.contrastive_weight or self.contrastive_identity_weight:
             self._check_contrastive()
         if self.content_loss_weight and self.content_distance == "lpips":

@@ -119,7 +119,7 @@ def initialize(generator: Generator, trained: Generator) -> None:
 def initialize_discriminator(
     discriminator: nn.Module, trained: Discriminator, styles: Iterable[str], pack: Generator
 ) -> bool:
-    """Copy the weights of a trained discriminator, as `initialize`; False, and nothing copied, where sizes or kinds differ.
+    """Copy the weights of a trained discriminator, as `initialize`; False, and nothing copied, where the kinds differ.
 
     Args:
         discriminator: of `styles`, in that order.

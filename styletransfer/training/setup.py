@@ -22,6 +22,7 @@ from styletransfer.errors import InputError
 from styletransfer.hub.repos import check_repo_id
 from styletransfer.models.features import DownloadError
 from styletransfer.packs.contents import MAX_TITLE, is_style_name, is_title
+from styletransfer.painter import fastest_dtype
 from styletransfer.training.config import TrainingConfig, pairs
 from styletransfer.training.networks import Networks
 from styletransfer.training.presets import PRESETS
@@ -157,6 +158,18 @@ def _pictures(source: Source) -> str:
 
 def _size(networks: Sequence[nn.Module]) -> str:
     return f"{sum(parameter.numel() for network in networks for parameter in network.parameters()):,}"
+
+
+def warnings(config: TrainingConfig, accelerator: Accelerator) -> list[str]:
+    """What will work and was hardly meant, a sentence each."""
+    return [found for found in (lone_process(accelerator), emulated(config, accelerator.device)) if found]
+
+
+def emulated(config: TrainingConfig, device: torch.device) -> str | None:
+    """A warning where bfloat16 was asked for and the processor lacks it: a step then takes many times as long."""
+    if config.mixed_precision != "bf16" or device.type == "mps" or fastest_dtype(device) == torch.bfloat16:
+        return None
+    return "this processor emulates bfloat16, which is many times slower than float32: use --mixed-precision fp32."
 
 
 def lone_process(accelerator: Accelerator) -> str | None:

@@ -45,9 +45,9 @@ from styletransfer.training.setup import (
     build_accelerator,
     check_names,
     hub_datasets,
-    lone_process,
     required,
     start_summary,
+    warnings,
     weights_from_files,
 )
 from styletransfer.training.watch import Clock, LossLog, Profile, Watch, pick_sample_photos
@@ -161,10 +161,9 @@ class Trainer:
         sources = {f"photos in {name}": source for name, source in zip(self.config.photos, self.photos, strict=True)}
         sources |= {f"paintings of {name}": source for name, source in self.paintings.items()}
         if self.accelerator.is_main_process:
-            warning = lone_process(self.accelerator)
             for line in start_summary(self.config, self.accelerator, self.bare, sources, self.step):
                 tqdm.write(line)
-            if warning:
+            for warning in warnings(self.config, self.accelerator):
                 tqdm.write(f"warning: {warning}")
 
     def _after_step(self, losses: Mapping[str, Tensor]) -> None:

@@ -30,9 +30,10 @@ from training_kit import (
 from styletransfer.errors import InputError
 from styletransfer.training.batches import with_steps
 from styletransfer.training.checkpoints import find_checkpoint
-from styletransfer.training.config import configure
+from styletransfer.training.config import TrainingConfig, configure
 from styletransfer.training.launch import how_to_resume
 from styletransfer.training.networks import build_networks
+from styletransfer.training.setup import emulated
 from styletransfer.training.trainer import adam
 from styletransfer.training.watch import LossLog
 
@@ -101,6 +102,16 @@ def test_accelerate_that_starts_one_process_of_two_is_noticed(settings, tmp_path
     assert progress(tmp_path / "run", 2)["processes"] == 1
     (warning,) = (line for line in finished.out.splitlines() if line.startswith("warning: accelerate"))
     assert "started one" in warning and "--multi_gpu --num_processes 2" in warning
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_that_the_processor_emulates_is_warned_of(monkeypatch, native):
+    found = torch.bfloat16 if native else torch.float32
+    monkeypatch.setattr("styletransfer.training.setup.fastest_dtype", lambda device: found)
+    warning = emulated(TrainingConfig(mixed_precision="bf16"), torch.device("cpu"))
+    assert (warning is None) == native
+    assert native or "--mixed-precision fp32" in warning
+    assert emulated(TrainingConfig(mixed_precision="fp32"), torch.device("cpu")) is None
 
 
 # ---------------------------------------------------------------- what cannot begin
