@@ -59,6 +59,7 @@ class Parts:
     explain: gr.Checkbox
     reading: gr.HTML
     overlays: list[gr.Image]
+    numbers: gr.HTML
     photos: gr.File
     paint_all: gr.Button
     zip: gr.File
@@ -273,12 +274,13 @@ def _below(texts: gr.I18n) -> dict[str, object]:
     overlay = {"interactive": False, "visible": False, "buttons": ["fullscreen", "download"]}
     with gr.Row(elem_id="explained"):
         overlays = [gr.Image(label=texts(name), elem_id=name, **overlay) for name in ("departs", "doubted")]
+    numbers = gr.HTML(elem_id="numbers")
     with gr.Accordion(texts("program"), open=False, elem_id="program"):
         codes = [
             gr.Code(language=language, label=label, interactive=False, elem_id=f"code-{label.lower()}")
             for label, language in (("Python", "python"), ("curl", "shell"), ("Shell", "shell"))
         ]
-    return {"codes": codes, "explain": explain, "reading": reading, "overlays": overlays}
+    return {"codes": codes, "explain": explain, "reading": reading, "overlays": overlays, "numbers": numbers}
 
 
 def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
@@ -362,7 +364,7 @@ def _connect_reading(parts: Parts, events: Events, painter: dict[str, Any]) -> N
         [parts.explain.change, pulse.change],
         events.explain,
         [parts.explain, parts.photo, *parts.settings],
-        [parts.reading, *parts.overlays],
+        [parts.reading, *parts.overlays, parts.numbers],
         preprocess=False,
         trigger_mode="always_last",
         **silent,

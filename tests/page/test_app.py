@@ -157,19 +157,22 @@ def test_the_painting_is_explained_where_that_is_asked_for(page, photo_file):
     says(page, "Red, 80 × 96 pixels.")
     expect(page.locator("#departs")).to_be_hidden()
     page.locator("#explain input").check()
-    numbers = page.locator("#reading details p")
-    expect(page.locator("#reading p").first).to_contain_text("your photo")
-    expect(page.locator("#departs img")).to_be_visible()
+    words, picture, numbers = (page.locator(place) for place in ("#reading p", "#departs img", "#numbers details p"))
+    expect(words).to_contain_text("your photo")
+    expect(picture).to_be_visible()
     expect(numbers).to_be_hidden()
-    page.locator("#reading summary").click()
+    tops = [each.bounding_box()["y"] for each in (words, picture, page.locator("#numbers summary"))]
+    assert tops == sorted(tops)  # a sentence, the picture, and what can be unfolded
+    page.locator("#numbers summary").click()
     expect(numbers).to_contain_text(re.compile(r"Kept of the photo's shapes: \d+ %\."))
     expect(numbers).to_contain_text(re.compile(r"Grid left by the network: \d+\.\d gray levels"))
     set_number(page, "strength", 0)  # then the painting is the photo
     expect(page.locator("#reading")).to_contain_text("Nearly everything in your photo can still be made out.")
-    expect(page.locator("#reading")).to_contain_text("Kept of the photo's shapes: 100 %.")
+    expect(numbers).to_contain_text("Kept of the photo's shapes: 100 %.")
     page.locator("#explain input").uncheck()
     expect(page.locator("#departs")).to_be_hidden()
-    expect(page.locator("#reading")).not_to_contain_text("photo")
+    for place in ("#reading", "#numbers"):
+        expect(page.locator(place)).not_to_contain_text("photo")
 
 
 def test_a_setting_asks_the_server_for_the_painting_and_for_nothing_else(page, photo_file, pipeline):

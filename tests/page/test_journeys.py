@@ -394,9 +394,9 @@ def test_three_numbers_and_two_overlays_explain_the_painting(page, photo_file):
     add(page, photo_file)
     says(page, PAINTED)
     page.locator("#explain input").check()
-    page.locator("#reading summary").click()
+    page.locator("#numbers summary").click()
     for words in (r"Kept of the photo's shapes: \d+ %", r"the style's sample: \d+ %", r"Grid .*: \d+\.\d gray"):
-        expect(page.locator("#reading details p")).to_contain_text(re.compile(words))
+        expect(page.locator("#numbers details p")).to_contain_text(re.compile(words))
     for place in ("departs", "doubted"):
         assert on_page(page, f"#{place} img").size == (96, 80)
     page.locator("#explain input").uncheck()

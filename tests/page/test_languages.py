@@ -52,7 +52,7 @@ def test_warnings_numbers_errors_and_reports_are_in_the_visitors_language(open_p
     says(page, said["about"])
     page.locator("#explain input").check()
     expect(page.locator("#reading")).to_contain_text(said["reading"])
-    expect(page.locator("#reading br")).to_have_count(2)  # three lines
+    expect(page.locator("#numbers br")).to_have_count(2)  # three lines
     (tmp_path / "bad.png").write_text("no picture")
     page.get_by_role("tab", name=said["many"]).click()
     page.locator("#photos input[type=file]").set_input_files([tmp_path / "bad.png", blurred])
@@ -60,8 +60,8 @@ def test_warnings_numbers_errors_and_reports_are_in_the_visitors_language(open_p
     page.locator("#paint-all").click()
     expect(page.locator("#report")).to_contain_text("1 / 2", timeout=LONG)
     expect(page.locator("#report")).to_contain_text(said["report"])
-    spoken = page.locator("#report").inner_text() + page.locator("#reading").inner_text() + message(page).inner_text()
-    assert bool(HAN.search(spoken)) == (language == "zh-CN")
+    spoken = [page.locator(place).text_content() for place in ("#report", "#reading", "#numbers", "#message p")]
+    assert [bool(HAN.search(text)) for text in spoken] == [language == "zh-CN"] * 4
 
 
 @pytest.mark.slow
