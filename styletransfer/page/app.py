@@ -101,7 +101,10 @@ def main() -> None:
 def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
     """The page over a studio; its look is given to `launch`."""
     version = studio.catalog.version  # before the cards are made: a pack that comes meanwhile is news to the page
-    with AnsweringBlocks(title=ENGLISH["title"], analytics_enabled=False, delete_cache=CLEANING) as page:
+    watching = studio.catalog.is_watching
+    with AnsweringBlocks(
+        title=ENGLISH["title"], analytics_enabled=False, delete_cache=CLEANING, more_styles=watching
+    ) as page:
         gr.HTML(texts("language"), elem_id="page-texts")
         with gr.Column(elem_id="masthead"):
             gr.HTML(texts("title"), html_template="<h1>{{value}}</h1>")
