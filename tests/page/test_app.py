@@ -329,6 +329,13 @@ def test_a_program_can_paint(address, photo_file, pipeline, tmp_path):
         client.predict(photo=handle_file(photo_file), style="green", strength=1, api_name="/paint")
 
 
+def test_a_large_photo_is_told_how_large_it_prints(address, photo, tmp_path):
+    photo.resize((2400, 1200)).save(tmp_path / "large.jpg")
+    client = Client(address, download_files=tmp_path, verbose=False, analytics_enabled=False)
+    told = client.predict(photo=handle_file(tmp_path / "large.jpg"), style="red", api_name="/preview")[1]
+    assert told.startswith("Red, 2400 × 1200 pixels. Prints sharply up to 20 × 10 cm.")  # 300 dots per inch
+
+
 def test_a_program_is_told_of_a_painting_and_of_every_style(address, photo_file, photo, pipeline, tmp_path):
     client = Client(address, download_files=tmp_path, verbose=False, analytics_enabled=False)
     numbers, departs, doubted = client.predict(photo=handle_file(photo_file), style="red", api_name="/explain")

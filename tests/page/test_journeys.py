@@ -278,6 +278,11 @@ def test_strength_brush_colors_and_a_mix_of_three_are_followed_and_taken_home(pa
     shows(page, expected)
     says(page, re.compile(r"^Red \+ Oak \+ Elm, 96 × 80 pixels\."))
     assert_alike(download(page)[1], pixels(expected))
+    card(page, "Fern").click()  # of another network: it is mixed all the same, and the page says how
+    told = r"^Fern \+ Oak \+ Elm, 96 × 80 pixels\. .*networks that were trained apart: .* laid over one another\.$"
+    says(page, re.compile(told))
+    expect(page.locator("#painting img").last).to_be_visible()
+    assert download(page)[0] == "beach-fern+oak+elm.png"
 
 
 def test_only_what_is_drawn_over_is_painted_the_last_stroke_included(page, tmp_path, photo, pipeline):
