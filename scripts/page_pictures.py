@@ -135,7 +135,7 @@ VIEWS = (
     View("page-desk", *DESK, "light", "en", _every_style, "body"),
     View("page-phone", *PHONE, "dark", "en", _every_style),
     View("page-part", *PHONE, "light", "en", _part, "#part"),
-    View("page-explain", *DESK, "dark", "zh-CN", _explained, "#painting"),
+    View("page-explain", *DESK, "dark", "zh-CN", _explained, "#explain"),
     View("page-many", *PHONE, "light", "en", _many, "#photos"),
 )
 
