@@ -10,7 +10,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 APP_STAMP := $(VENV)/.stamp-app
 DEV_STAMP := $(VENV)/.stamp-dev
 
-TEST_WORKERS ?= 2  # processes that share the fast tests, each with one thread
+TEST_WORKERS ?= 2  # processes that share the tests, each with one thread
+
+# The slow tests that every change must pass: what visitors and programs do with the page.
+JOURNEYS := $(addprefix tests/page/test_,journeys.py visit.py languages.py tools.py app.py)
 
 # Nothing below needs the network once installed; `make HF_HUB_OFFLINE=0 demo` lets the app look at the Hub.
 HF_HUB_OFFLINE ?= 1
@@ -21,10 +24,10 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow train-demo lint format browser clean
+.PHONY: help demo test test-journeys test-slow train-demo lint format browser clean
 
 help:  ## say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(APP_STAMP)  ## set up, then open the app on the pack that ships with the repository
 	$(BIN)/python app.py
@@ -32,7 +35,10 @@ demo: $(APP_STAMP)  ## set up, then open the app on the pack that ships with the
 test: $(DEV_STAMP) browser  ## set up, then run the fast tests (at most eight minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n $(TEST_WORKERS) --dist loadfile
 
-test-slow: $(DEV_STAMP) browser  ## set up, then run the slow tests (some seven minutes on two cores)
+test-journeys: $(DEV_STAMP) browser  ## set up, then run the slow tests of the page that every change must pass (twelve minutes on two busy cores)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow $(JOURNEYS) -n $(TEST_WORKERS) --dist loadfile
+
+test-slow: $(DEV_STAMP) browser  ## set up, then run all slow tests, which take minutes each (some forty on two busy cores)
 	$(BIN)/python -m pytest -q -m slow
 
 train-demo: $(DEV_STAMP)  ## set up, then watch a two-minute training, offline

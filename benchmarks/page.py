@@ -1,4 +1,4 @@
-"""How fast the page answers, on this machine: start, first painting of a phone's photo, each way to turn it.
+"""Measure how fast the server of the page starts, paints a phone's photo, and follows each setting.
 
 python benchmarks/page.py > benchmarks/page.md
 """
@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
 from styletransfer.catalog import shipped_catalog
 from styletransfer.page.look import card_pictures
@@ -71,19 +73,19 @@ def main() -> None:
 
 
 def show(session: Session, pipeline: StyleTransferPipeline, style: str | dict[str, float], **turn: Any) -> str:
-    """What the server does for one answer: the picture, and its file."""
+    """Do what the server does for one answer: paint, and save the painting for the browser; returns the file."""
     return save_preview(session.render(pipeline, PaintSettings(style, **turn)), "benchmark")
 
 
 def in_every_style(photo: Path) -> tuple[str, list[float]]:
-    """From a photo that has just come to the small pictures on all cards, of every pack that ships."""
+    """Name and seconds of painting a new photo, small, in every style that ships, for the style cards."""
     studio = Studio(shipped_catalog(), Limits())
     styles = studio.catalog.styles
-    for key in styles:  # packs are loaded when first used, before most visitors come
+    for key in styles:  # loading a pack happens once, and is not what is measured
         studio.catalog.pipeline({key: 1.0})
 
     def visit(run: int) -> str:
-        copy = photo.with_stem(f"{photo.stem}-{run}")  # a photo that is new to the page, each time
+        copy = photo.with_stem(f"{photo.stem}-{run}")  # new to the page in each run
         shutil.copy(photo, copy)
         return card_pictures(styles, drained(studio.in_every_style(copy)))
 
@@ -91,7 +93,7 @@ def in_every_style(photo: Path) -> tuple[str, list[float]]:
 
 
 def timed(turn: Callable[[int], object]) -> list[float]:
-    """Seconds of each run."""
+    """Seconds of each run; `turn` gets the number of the run."""
     times = []
     for run in range(RUNS):
         start = time.perf_counter()
@@ -109,7 +111,7 @@ def phone_photo(file: Path) -> Path:
 
 
 def cold_start() -> float:
-    """Seconds from `python app.py` to the page, imports included."""
+    """Seconds from `python app.py` to the first answer, imports included."""
     start = time.perf_counter()
     with served():
         return time.perf_counter() - start
@@ -117,7 +119,7 @@ def cold_start() -> float:
 
 @contextmanager
 def served(**environment: str) -> Iterator[tuple[str, subprocess.Popen]]:
-    """The page's address and process, once it answers; stopped at the end."""
+    """Start the page with these environment variables; yields its address and process, and stops it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -127,7 +129,7 @@ def served(**environment: str) -> Iterator[tuple[str, subprocess.Popen]]:
     try:
         while not answers(address):
             if app.poll() is not None:
-                raise RuntimeError("the page does not start")
+                raise RuntimeError("The page does not start.")
             time.sleep(0.05)
         yield address, app
     finally:
@@ -136,7 +138,7 @@ def served(**environment: str) -> Iterator[tuple[str, subprocess.Popen]]:
 
 
 def answers(address: str) -> bool:
-    """Whether a page is there."""
+    """Whether a server answers at this address."""
     try:
         urllib.request.urlopen(address, timeout=60).close()
     except OSError:

@@ -1,9 +1,9 @@
-"""How fast a photo is painted, against the Johnson network of PyTorch's examples, in one run, taken in turn.
+"""Measure how fast a photo is painted, in alternation with the Johnson network of PyTorch's examples.
 
-    python benchmarks/speed.py styles/first --output benchmarks/speed.md
+    python benchmarks/speed.py styles/starry-night --output benchmarks/speed.md
 
-Ours is the pipeline's default mode, PIL picture in, PIL picture out. Theirs is the bare network: float32, forward only,
-no pictures read or made. Absolute times are this machine's; the ratio is what to look at.
+Ours is the pipeline in its default mode, from PIL picture to PIL picture. Theirs is the network alone: float32, forward
+pass only, without any conversion of pictures. Times depend on the machine; compare the ratio.
 """
 
 import argparse
@@ -54,7 +54,7 @@ class _Nearest(nn.Module):
 
 
 def times_in_turn(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each call, A B A B ...; one warm-up round is thrown away."""
+    """Milliseconds of each call, measured in alternation (A B A B ...) after one warm-up round."""
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):
         for name, call in calls.items():
@@ -66,7 +66,7 @@ def times_in_turn(calls: dict[str, Callable[[], object]], rounds: int) -> dict[s
 
 
 def cpu_name() -> str:
-    """What the processor calls itself, as far as the system tells."""
+    """The processor's name, or its architecture where the system does not tell more."""
     info = Path("/proc/cpuinfo")
     names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
     return names[0].split(":", 1)[1].strip() if names else platform.processor() or platform.machine()
@@ -74,13 +74,13 @@ def cpu_name() -> str:
 
 @torch.inference_mode()
 def main() -> None:
-    """Measure and print the table; `--output` keeps it."""
+    """Measure, print the table, and write it to `--output` if given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pack", type=Path)
-    parser.add_argument("--size", type=int, default=512, help="side of the picture in pixels")
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("pack", type=Path, help="folder of the style pack to paint with")
+    parser.add_argument("--size", type=int, default=512, help="side of the square picture, in pixels")
+    parser.add_argument("--rounds", type=int, default=20, help="measured calls of each network")
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="file to write the table to")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     pipeline = StyleTransferPipeline.from_pretrained(args.pack, device="cpu")

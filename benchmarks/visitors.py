@@ -1,4 +1,5 @@
-"""Many visitors of one page at once, and many paintings one after the other: failures, wrong pictures, memory.
+"""Load the page with many visitors at once, then with many paintings in a row: count failures and wrong pictures,
+and measure memory.
 
 python benchmarks/visitors.py --visitors 40 --seconds 90 --paintings 1000
 """
@@ -18,16 +19,18 @@ from gradio_client import Client, handle_file
 from page import served
 from PIL import Image
 
-STRENGTH = 0.3  # of a painting whose photo can be told from all others
-SETTLED = 50  # paintings, after which memory is first looked at
+STRENGTH = 0.3  # so that a painting still shows which photo it was made from
+SETTLED = 50  # paintings before memory is measured for the first time
 
 
 def main() -> None:
     """Print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--visitors", type=int, default=40, help="at once")
-    parser.add_argument("--seconds", type=float, default=90, help="that they stay")
-    parser.add_argument("--paintings", type=int, default=1000, help="one after the other")
+    parser.add_argument("--visitors", type=int, default=40, help="number of visitors at the same time")
+    parser.add_argument("--seconds", type=float, default=90, help="seconds for which the visitors paint")
+    parser.add_argument(
+        "--paintings", type=int, default=1000, help="number of paintings in a row, for the measurement of memory"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, served(GRADIO_TEMP_DIR=f"{folder}/files") as (address, process):
         styles = [style["key"] for style in Client(address, verbose=False).predict(api_name="/styles")["styles"]]
@@ -39,7 +42,7 @@ def main() -> None:
 
 
 def own_photo(number: int, folder: Path) -> Path:
-    """No two alike."""
+    """The file of a photo that differs from all others."""
     grid = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     file = folder / f"photo-{number}.png"
     Image.fromarray(grid).resize((320, 240), Image.Resampling.BICUBIC).save(file)
@@ -47,7 +50,7 @@ def own_photo(number: int, folder: Path) -> Path:
 
 
 def crowd(address: str, folder: Path, styles: list[str], visitors: int, seconds: float) -> list[tuple[str, str]]:
-    """Visitors who add their photo and go through the styles until their time is over."""
+    """Rows of the table: visitors add their photos and go through the styles until their time is over."""
     photos = [own_photo(number, folder) for number in range(visitors)]
     known = np.stack([cells(photo) for photo in photos])
     seconds_each: list[float] = []
@@ -68,7 +71,7 @@ def crowd(address: str, folder: Path, styles: list[str], visitors: int, seconds:
                 nearest = int(np.argmax((known * cells(pictures[1])).sum(1)))
                 if nearest != visitor:
                     wrong.append((visitor, nearest))
-        except Exception as error:  # whatever it is, it is counted
+        except Exception as error:  # every kind of failure is counted
             (busy if "queue" in str(error).lower() and "full" in str(error).lower() else failed).append(str(error))
 
     threads = [threading.Thread(target=visit, args=(visitor,)) for visitor in range(visitors)]
@@ -80,7 +83,7 @@ def crowd(address: str, folder: Path, styles: list[str], visitors: int, seconds:
         print(error, file=sys.stderr)
     return [
         (f"paintings of {visitors} visitors in {seconds:.0f} s", str(len(seconds_each))),
-        ("seconds that one waited, median", f"{statistics.median(seconds_each):.1f}"),
+        ("seconds until a painting came, median", f"{statistics.median(seconds_each):.1f}"),
         ("told that the page is busy", str(len(busy))),
         ("failed otherwise", str(len(failed))),
         ("wrong pictures", str(len(wrong))),
@@ -88,7 +91,7 @@ def crowd(address: str, folder: Path, styles: list[str], visitors: int, seconds:
 
 
 def cells(picture: str | Path) -> np.ndarray:
-    """The picture's gray levels in 8 x 6 cells, standardized: paintings of one photo are alike in them."""
+    """Standardized gray levels of 8 x 6 cells (48,), by which paintings of the same photo are recognized."""
     small = np.asarray(Image.open(picture).convert("L").resize((8, 6), Image.Resampling.BOX), dtype=float).ravel()
     return (small - small.mean()) / (np.linalg.norm(small - small.mean()) + 1e-9)
 
@@ -96,7 +99,7 @@ def cells(picture: str | Path) -> np.ndarray:
 def soak(
     address: str, process: subprocess.Popen, folder: Path, styles: list[str], paintings: int
 ) -> list[tuple[str, str]]:
-    """Photos of many sizes, each painted once in the next style."""
+    """Rows of the table: photos of many sizes, each painted once, the styles in turn."""
     client = Client(address, download_files=folder / "soak", verbose=False, analytics_enabled=False)
     sizes = np.random.default_rng(0).integers(64, 640, (paintings, 2))
     settled = 0
@@ -111,12 +114,12 @@ def soak(
     grown = resident(process) - settled
     return [
         (f"resident memory after {SETTLED} paintings", f"{settled >> 20} MB"),
-        (f"more of it after {paintings}", f"{grown >> 20} MB"),
+        (f"growth of it until {paintings} paintings", f"{grown >> 20} MB"),
     ]
 
 
 def resident(process: subprocess.Popen) -> int:
-    """Bytes in memory now."""
+    """The process's resident memory, in bytes."""
     status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     return int(next(line for line in status if line.startswith("VmRSS")).split()[1]) * 1024
 

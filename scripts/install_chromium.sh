@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Find or install a Chromium for the browser tests: scripts/install_chromium.sh [PYTHON]
 #
-# Debian's own where we may install it (root and apt-get), else the one Playwright downloads.
-# Does nothing where a working one is there. Exits 1, with the reason, when no way leads to a browser.
+# Installs Debian's package where that is possible (root and apt-get), else the Chromium that Playwright downloads.
+# Does nothing if a working one is installed. If none can be installed, it says why and exits with 1.
 set -euo pipefail
 
 python=${1:-.venv/bin/python}

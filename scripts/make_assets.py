@@ -1,4 +1,4 @@
-"""The pictures that stand for the page elsewhere: its icon as PNG, and what social networks show of it.
+"""Draw the pictures by which other sites show the page: its icon as PNG, and the preview for links to it.
 
 python scripts/make_assets.py
 """
@@ -53,7 +53,7 @@ def preview() -> Image.Image:
 
 
 def _painted_part() -> Image.Image:
-    """White where the painting is: its edge runs like broad strokes of a brush."""
+    """A mask, white where the painting shows; its edge looks like broad brush strokes."""
     mask = Image.new("L", SIZE)
     draw = ImageDraw.Draw(mask)
     for row, top in enumerate(range(-20, SIZE[1], 42)):

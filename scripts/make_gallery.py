@@ -1,4 +1,4 @@
-"""The picture at the top of the README: the example photos in every style of the shipped packs.
+"""Paint the gallery of the README: the example photos in every style of the given packs.
 
 python scripts/make_gallery.py docs/gallery.jpg styles/*
 """
@@ -20,12 +20,12 @@ LINE = 26  # pixels, of a style's name
 
 
 def main(output: str, *packs: str) -> None:
-    """One row for the photos, then one per style: its title, and each photo painted in it."""
+    """Save a picture with a row of photos, and below it one row per style: its title and the paintings."""
     photos = [ImageOps.fit(load_picture(path).rgb, (512, 512)) for path in sorted(EXAMPLES.glob("*.jpg"))]
     rows = [("Photos", photos)]
     for pack in packs:
         pipeline = StyleTransferPipeline.from_pretrained(pack)
-        # Painted at the size of a screen, then shown smaller: that is what a visitor sees.
+        # Painted at screen size and then reduced, because strokes of a smaller painting would look too large.
         rows += [(title, [pipeline(photo, name) for photo in photos]) for name, title in pipeline.styles.items()]
     gallery = Image.new("RGB", (len(photos) * (SIDE + GAP) - GAP, len(rows) * (SIDE + LINE + GAP)), "white")
     draw, font = ImageDraw.Draw(gallery), ImageFont.load_default(17)

@@ -1,4 +1,4 @@
-"""Photograph the page for the README: start it, paint an example photo, save docs/page-*.jpg.
+"""Take the screenshots of docs/page.md: start the page, paint example photos, save docs/page-*.jpg.
 
 python scripts/page_pictures.py
 """
@@ -25,7 +25,7 @@ PATIENCE = 120  # seconds
 
 @dataclass(frozen=True)
 class View:
-    """One picture of the page: the window, what is done in it, and what then stands at its top."""
+    """A screenshot: the window, what is done in it first, and the element to which the page is then scrolled."""
 
     name: str
     width: int
@@ -37,7 +37,7 @@ class View:
 
 
 def main() -> None:
-    """Write one JPEG for each view."""
+    """Save one JPEG per view."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -64,7 +64,7 @@ def _wait_for(url: str, app: subprocess.Popen) -> None:
             return
         except OSError:
             time.sleep(0.2)
-    sys.exit("error: the page does not answer")
+    sys.exit("error: The page does not answer.")
 
 
 def _photograph(browser: Browser, url: str, view: View) -> None:
@@ -105,7 +105,7 @@ def _part(page: Page) -> None:
     page.locator("#part input").check()
     canvas = page.locator("#canvas canvas").first
     canvas.scroll_into_view_if_needed()
-    page.wait_for_timeout(3000)  # the canvas says nothing when it is ready to be drawn on
+    page.wait_for_timeout(3000)  # the canvas does not tell when it is ready
     box = canvas.bounding_box()
     for row in range(7, 14):
         y = box["y"] + box["height"] * row / 20
@@ -135,7 +135,7 @@ VIEWS = (
     View("page-desk", *DESK, "light", "en", _every_style, "body"),
     View("page-phone", *PHONE, "dark", "en", _every_style),
     View("page-part", *PHONE, "light", "en", _part, "#part"),
-    View("page-explain", *DESK, "dark", "zh-CN", _explained, "#painting"),
+    View("page-explain", *DESK, "dark", "zh-CN", _explained, "#explain"),
     View("page-many", *PHONE, "light", "en", _many, "#photos"),
 )
 

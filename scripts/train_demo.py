@@ -1,7 +1,7 @@
-"""A training to watch: about two minutes on two cores, offline, from example photos to a pack and its picture.
+"""Train a style in about two minutes on two cores, offline, from the example photos and a painting drawn by code.
 
-The painting is drawn here by code, and style is measured with untrained filters, which need no download; they know
-palettes and fine strokes. For a real style give a real painting and leave `--style-network-weights` away.
+Style and content are measured with untrained filters, which need no download and still respond to colors and fine
+strokes. For a real style, use a real painting and leave out `--style-network-weights` and `--content-network-weights`.
 """
 
 import math
@@ -27,7 +27,7 @@ SETTINGS = """
 
 
 def draw_painting(side: int = 512, strokes: int = 2600, seed: int = 7) -> Image.Image:
-    """Short arcs of a small palette that follow one swirl: unmistakable at a glance."""
+    """A square picture of short strokes in six colors that follow a swirl, so that the style is easy to recognize."""
     rng = random.Random(seed)
     painting = Image.new("RGB", (side, side), PALETTE[0])
     pen = ImageDraw.Draw(painting)
@@ -42,7 +42,7 @@ def draw_painting(side: int = 512, strokes: int = 2600, seed: int = 7) -> Image.
 
 
 def main() -> int:
-    """Draw, train, and say where the pack and its pictures are."""
+    """Draw the painting, train, and print where the pack and its pictures are; returns the training's exit code."""
     shutil.rmtree(OUTPUT, ignore_errors=True)
     OUTPUT.mkdir(parents=True)
     painting = OUTPUT / "painting.png"
@@ -56,11 +56,11 @@ def main() -> int:
         "swirl=Swirl, drawn by code",
     ]
     command = [sys.executable, str(ROOT / "train_accelerate.py"), *sources, "--output-dir", str(OUTPUT), *SETTINGS]
-    print("the painting:", painting)
+    print("painting to learn from:", painting)
     code = subprocess.run(command, check=False).returncode
     if code == 0:
-        print("how it grew: ", *sorted((OUTPUT / "samples").glob("*.png")), sep="\n  ")
-        print("use it:       python -m styletransfer PHOTO --pack", OUTPUT / "pack", "--style swirl -o out.png")
+        print("samples during the training:", *sorted((OUTPUT / "samples").glob("*.png")), sep="\n  ")
+        print("use the pack: python -m styletransfer PHOTO --pack", OUTPUT / "pack", "--style swirl -o out.png")
     return code
 
 

@@ -1,8 +1,9 @@
-"""Train, measure and publish into styles/ the packs of recipes/, one after the other; a run that was stopped goes on.
+"""Train the packs of recipes/ one after the other, measure them, and copy them to styles/. A stopped run is continued.
 
 python scripts/train_gallery.py --photos unseen/ --lpips-weights squeeze.pth --held-out monet=monet-held-out
 
-Start it where the folders that the recipes name are. The first recipe is the one that the others start from.
+The recipes name their sources by relative paths: start the script in the folder that these are relative to. The first
+recipe is trained first, because the others start from its weights.
 """
 
 import argparse
@@ -25,25 +26,37 @@ FIRST = ROOT / "recipes" / "starry-night.yaml"
 
 
 def main() -> None:
-    """Each recipe: training, evaluation, card, and the pack's place in styles/."""
+    """Train, measure and publish the pack of each recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipes", nargs="*", type=Path, default=recipes())
-    parser.add_argument("--photos", required=True, metavar="SOURCE", help="photos that training never saw")
-    parser.add_argument("--lpips-weights", metavar="FILE", help="heads of LPIPS, for the measure of content")
-    parser.add_argument("--held-out", action="append", default=[], metavar="NAME=SOURCE", help="to measure by")
+    parser.add_argument(
+        "recipes", nargs="*", type=Path, default=recipes(), help="recipes to train (default: all in recipes/)"
+    )
+    parser.add_argument(
+        "--photos", required=True, metavar="SOURCE", help="photos to measure on, which training never saw"
+    )
+    parser.add_argument(
+        "--lpips-weights", metavar="FILE", help="weights of LPIPS's linear layers, needed to measure content"
+    )
+    parser.add_argument(
+        "--held-out",
+        action="append",
+        default=[],
+        metavar="NAME=SOURCE",
+        help="paintings of style NAME to measure against in place of those it was trained on; repeat for more styles",
+    )
     options = parser.parse_args()
     for recipe in options.recipes:
         publish(recipe, options.photos, options.lpips_weights, pairs("--held-out", options.held_out))
 
 
 def recipes() -> list[Path]:
-    """All recipes of this repository, the first one first."""
+    """All recipes of this repository, the one that the others start from first."""
     others = sorted(path for path in COMMON.parent.glob("*.yaml") if path not in (COMMON, FIRST))
     return [FIRST, *others]
 
 
 def publish(recipe: Path, photos: str, lpips_weights: str | None, held_out: Mapping[str, str]) -> None:
-    """One pack, from its recipe to styles/."""
+    """Train a pack by its recipe, measure it, write its card, and copy it to styles/."""
     config = load_config(COMMON, recipe)
     train(config, recipe)
     pack = Path(config.output_dir, "pack")
@@ -56,7 +69,7 @@ def publish(recipe: Path, photos: str, lpips_weights: str | None, held_out: Mapp
 
 
 def train(config: TrainingConfig, recipe: Path) -> None:
-    """From the newest checkpoint where there is one; not at all where it is finished."""
+    """Train, from the newest checkpoint if there is one; do nothing if the pack is already there."""
     if Path(config.output_dir, "pack").exists():
         return
     resume = ["--resume"] if any(checkpoint_folder(config).glob("step-*")) else []
@@ -67,7 +80,7 @@ def train(config: TrainingConfig, recipe: Path) -> None:
 def measure(
     config: TrainingConfig, pack: Path, photos: str, lpips_weights: str | None, held_out: Mapping[str, str]
 ) -> None:
-    """Write the pack's evaluation.json, against the paintings of its training or those held out."""
+    """Write the pack's evaluation.json, measured against held-out paintings where given, else those of the training."""
     files = {
         "--style-network-weights": config.style_network_weights,
         "--content-network-weights": config.content_network_weights,
@@ -81,7 +94,7 @@ def measure(
 
 
 def run(command: list[str | Path]) -> None:
-    """A program that must end well, started where this one was."""
+    """Run a program in the current folder; raises CalledProcessError if it fails."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([str(word) for word in command], check=True, env=environment)
 

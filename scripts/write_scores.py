@@ -21,13 +21,13 @@ BLOCK = re.compile(r"(?<=<!-- quality -->\n).*?(?=<!-- end of quality -->)", re.
 
 
 def main() -> None:
-    """Read every evaluation.json, join the numbers, write them."""
+    """Read every evaluation.json, merge the numbers, and write the tables."""
     packs = [path.parent for path in sorted(STYLES.glob("*/config.json"))]
     for pack in packs:
         write_card(pack)
     files = [pack / EVALUATION for pack in packs if (pack / EVALUATION).is_file()]
     numbers = [json.loads(path.read_text(encoding="utf-8")) for path in files]
-    for path, each in zip(files, numbers, strict=True):  # without spaces: all packs together stay below 20 MB
+    for path, each in zip(files, numbers, strict=True):  # without spaces, so that all packs stay below 20 MB
         path.write_text(json.dumps(each, separators=(",", ":")) + "\n", encoding="utf-8")
     if len({(each["photos"], each["long_side"]) for each in numbers}) != 1:
         raise SystemExit("error: The packs were measured on different photos: evaluate all of them on the same ones.")

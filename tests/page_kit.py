@@ -52,14 +52,23 @@ def wait_for(url, process, log):
 
 def peak_memory_of_children():
     """The largest resident memory, in bytes, that any process has had which this one started, from /proc."""
+    return _largest_of_children("VmHWM")
+
+
+def memory_of_children():
+    """The resident memory, in bytes, of the largest process that this one started, from /proc."""
+    return _largest_of_children("VmRSS")
+
+
+def _largest_of_children(field):
     most = 0
     for process in Path("/proc").glob("[0-9]*"):
         try:
             status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
         except OSError:
             continue
-        if int(status["PPid"]) == os.getpid() and "VmHWM" in status:
-            most = max(most, int(status["VmHWM"].split()[0]) * 1024)
+        if int(status["PPid"]) == os.getpid() and field in status:
+            most = max(most, int(status[field].split()[0]) * 1024)
     return most
 
 

@@ -29,8 +29,7 @@ def _with_commands(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     push.add_argument(
         "folder", type=Path, help="folder of a style pack, or of a checkpoint, which goes to the branch `checkpoints`"
     )
-    push.add_argument("repo", metavar="org/name", help="repository on the Hub; it is created if it is missing")
-    push.add_argument("--private", action="store_true", help="create the repository as a private one")
+    _add_target(push, "repository")
     push.add_argument(
         "--revision",
         default="main",
@@ -46,14 +45,13 @@ def _with_commands(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         "--author", action="append", default=[], metavar="NAME", help="list packs of this author; repeat for more"
     )
     deploy = _add(commands, "deploy-space", _deploy, "create or update a Gradio Space that serves the page")
-    deploy.add_argument("repo", metavar="org/name", help="name of the Space; it is created if it is missing")
+    _add_target(deploy, "Space")
     deploy.add_argument(
         "--packs",
         default="",
         metavar="org/a[@revision],org/b",
         help="packs on the Hub that the page offers besides those in this repository",
     )
-    deploy.add_argument("--private", action="store_true", help="create the Space as a private one")
     return parser
 
 
@@ -64,6 +62,11 @@ def _add(
     parser.set_defaults(command=command)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
+
+
+def _add_target(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("repo", metavar="org/name", help=f"name of the {what} on the Hub; it is created if missing")
+    parser.add_argument("--private", action="store_true", help=f"create the {what} as a private one")
 
 
 def _push(options: argparse.Namespace) -> None:

@@ -37,10 +37,30 @@ PARAMETERS = {
     "file_format": "PNG, or JPEG of high quality",
 }
 NAMES = (*SETTING_NAMES, "mask")
+STYLES = ("style", "second", "third")  # parameters that take the key of a style
 
 
 class AnsweringBlocks(gr.Blocks):
-    """Blocks that refuse in a sentence what is no call of an endpoint: Gradio by itself answers with no word at all."""
+    """Blocks that refuse in a sentence what is no call of an endpoint: Gradio by itself answers with no word at all.
+
+    Args:
+        more_styles: whether packs may come while the page runs. Gradio describes the endpoints once, when it starts,
+            and as tools they refuse whatever is not in that description: then it lists no styles, /styles does.
+    """
+
+    def __init__(self, *arguments: Any, more_styles: bool = False, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.more_styles = more_styles
+
+    def get_api_info(self, *arguments: Any, **options: Any) -> Any:
+        """As Gradio's, with any text for a style where more of them may come."""
+        described = super().get_api_info(*arguments, **options)
+        for endpoint in described["named_endpoints"].values() if self.more_styles else ():
+            for parameter in endpoint["parameters"]:
+                if parameter["parameter_name"] in STYLES:
+                    parameter["type"] = {name: kind for name, kind in parameter["type"].items() if name != "enum"}
+                    parameter["python_type"] = {**parameter["python_type"], "type": "str"}
+        return described
 
     async def preprocess_data(self, *arguments: Any, **options: Any) -> list[Any]:
         """As Gradio's; raises gr.Error for a value of the wrong kind, or for too few of them."""

@@ -59,6 +59,7 @@ class Parts:
     explain: gr.Checkbox
     reading: gr.HTML
     overlays: list[gr.Image]
+    numbers: gr.HTML
     photos: gr.File
     paint_all: gr.Button
     zip: gr.File
@@ -100,7 +101,10 @@ def main() -> None:
 def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
     """The page over a studio; its look is given to `launch`."""
     version = studio.catalog.version  # before the cards are made: a pack that comes meanwhile is news to the page
-    with AnsweringBlocks(title=ENGLISH["title"], analytics_enabled=False, delete_cache=CLEANING) as page:
+    watching = studio.catalog.is_watching
+    with AnsweringBlocks(
+        title=ENGLISH["title"], analytics_enabled=False, delete_cache=CLEANING, more_styles=watching
+    ) as page:
         gr.HTML(texts("language"), elem_id="page-texts")
         with gr.Column(elem_id="masthead"):
             gr.HTML(texts("title"), html_template="<h1>{{value}}</h1>")
@@ -273,12 +277,13 @@ def _below(texts: gr.I18n) -> dict[str, object]:
     overlay = {"interactive": False, "visible": False, "buttons": ["fullscreen", "download"]}
     with gr.Row(elem_id="explained"):
         overlays = [gr.Image(label=texts(name), elem_id=name, **overlay) for name in ("departs", "doubted")]
+    numbers = gr.HTML(elem_id="numbers")
     with gr.Accordion(texts("program"), open=False, elem_id="program"):
         codes = [
             gr.Code(language=language, label=label, interactive=False, elem_id=f"code-{label.lower()}")
             for label, language in (("Python", "python"), ("curl", "shell"), ("Shell", "shell"))
         ]
-    return {"codes": codes, "explain": explain, "reading": reading, "overlays": overlays}
+    return {"codes": codes, "explain": explain, "reading": reading, "overlays": overlays, "numbers": numbers}
 
 
 def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
@@ -362,7 +367,7 @@ def _connect_reading(parts: Parts, events: Events, painter: dict[str, Any]) -> N
         [parts.explain.change, pulse.change],
         events.explain,
         [parts.explain, parts.photo, *parts.settings],
-        [parts.reading, *parts.overlays],
+        [parts.reading, *parts.overlays, parts.numbers],
         preprocess=False,
         trigger_mode="always_last",
         **silent,

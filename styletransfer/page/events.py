@@ -16,7 +16,8 @@ from styletransfer.page.language import (
     about,
     in_language,
     print_hint,
-    reading_text,
+    reading_numbers,
+    reading_words,
     report,
     say,
     sentence,
@@ -119,9 +120,9 @@ class Events:
         ending = say("Cancelled: {painted} of {photos} photos are painted.", painted=len(painted), photos=photos)
         return passing(ending), archive_of(painted), report([*lines, ending]), None
 
-    def explain(self, wanted: bool, photo: File | None, *settings: Any) -> tuple[str, Any, Any]:
-        """Three numbers about the painting on the screen, where it departs most, and where it is doubted, if wanted."""
-        nothing = "", *(gr.Image(value=None, visible=False) for _ in range(2))
+    def explain(self, wanted: bool, photo: File | None, *settings: Any) -> tuple[str, Any, Any, str]:
+        """If wanted: the painting on the screen in words, where it departs most, where it is doubted, and numbers."""
+        nothing = "", *(gr.Image(value=None, visible=False) for _ in range(2)), ""
         if not wanted or not photo:
             return nothing
         try:
@@ -134,7 +135,7 @@ class Events:
             gr.Image(value=picture and save_preview(picture, f"{file.stem[:60]}-{name}"), visible=picture is not None)
             for name, picture in pictures.items()
         )
-        return reading_text(explained.reading), *overlays
+        return reading_words(explained.reading), *overlays, reading_numbers(explained.reading)
 
     def every_style(self, photo: File | None) -> Any:
         """Put the visitor's own photo on the style cards, painted small in each of them; the samples without one."""

@@ -258,21 +258,28 @@ def print_hint(size: tuple[int, int]) -> list[str]:
     return [say("Prints sharply up to {width} × {height} cm.", width=width, height=height)]
 
 
-def reading_text(reading: Reading) -> str:
-    """What the numbers mean in a sentence, and the numbers themselves to be unfolded, as HTML."""
-    kept = min(1.0, max(0.0, reading.kept))
-    sentences = [_kept_in_words(kept)]
-    numbers = [say("Kept of the photo's shapes: {kept} %.", kept=round(100 * kept))]
+def reading_words(reading: Reading) -> str:
+    """What the numbers mean, in one to three short sentences, as HTML."""
+    sentences = [_kept_in_words(reading.kept)]
     if reading.nearer is not None:
-        nearer = min(1.0, max(0.0, reading.nearer))
-        sentences.append(_nearer_in_words(nearer))
-        numbers.append(say("The way from the photo to the style's sample: {nearer} %.", nearer=round(100 * nearer)))
+        sentences.append(_nearer_in_words(reading.nearer))
     if reading.grid >= GRID_SEEN:
         sentences.append(say("Up close, a fine grid can be seen."))
-    grid = say("Grid left by the network: {grid} gray levels (seen from 1 on).", grid=f"{max(0.0, reading.grid):.1f}")
-    numbers.append(grid)
-    summary = f"<p>{html.escape(' '.join(sentences))}</p>"
-    return f"{summary}<details><summary>{say('Numbers')}</summary><p>{report(numbers)}</p></details>"
+    return f"<p>{html.escape(' '.join(sentences))}</p>"
+
+
+def reading_numbers(reading: Reading) -> str:
+    """The numbers, none outside the scale that its line states, folded until they are asked for, as HTML."""
+    lines = [say("Kept of the photo's shapes: {kept} %.", kept=_percent(reading.kept))]
+    if reading.nearer is not None:
+        lines.append(say("The way from the photo to the style's sample: {nearer} %.", nearer=_percent(reading.nearer)))
+    grid = f"{max(0.0, reading.grid):.1f}"
+    lines.append(say("Grid left by the network: {grid} gray levels (seen from 1 on).", grid=grid))
+    return f"<details><summary>{say('Numbers')}</summary><p>{report(lines)}</p></details>"
+
+
+def _percent(share: float) -> int:
+    return round(100 * min(1.0, max(0.0, share)))
 
 
 def _kept_in_words(share: float) -> str:

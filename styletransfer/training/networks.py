@@ -74,7 +74,7 @@ def build_networks(config: TrainingConfig) -> Networks:
         if config.gradient_checkpointing:
             checkpoint_blocks(generator)
         if config.compile:
-            generator.compile()
+            generator.compile(dynamic=False)  # once per size: a step has two, and torch 2.15 fails on open ones
     return networks.map(lambda network: network.to(memory_format=torch.channels_last))
 
 

@@ -60,6 +60,12 @@ def flats(folder: Path, levels: range) -> datasets.Dataset:
     return folder_of(folder, {f"{level:03}.png": flat(level) for level in levels})
 
 
+def crops_of(painting: Image.Image, count: int, folder: Path, **options: object) -> PairedCrops:
+    """Crops of one flat photo, and of a style with so many copies of a painting."""
+    paintings = folder_of(folder / "x", {f"{i:03}.png": painting for i in range(count)})
+    return paired_crops([folder_of(folder / "photos", {"a.png": flat(0)})], {"x": paintings}, **options)
+
+
 def level_of(picture: torch.Tensor) -> int:
     """The one gray level of a flat picture."""
     levels = ((picture + 1) * 127.5).round().to(torch.int64).unique()
@@ -210,9 +216,7 @@ def test_the_scale_of_photos_fills_its_range(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, KEPT_PAINTINGS + 1])
 def test_a_painting_is_cut_at_its_brush_size_and_never_mirrored(tmp_path: Path, count: int) -> None:
     painting = noise(120, 75)
-    paintings = folder_of(tmp_path / "x", {f"{i:03}.png": painting for i in range(count)})
-    photos = folder_of(tmp_path / "photos", {"a.png": flat(0)})
-    crops = paired_crops([photos], {"x": paintings}, crop_size=16, painting_size=32, length=60)
+    crops = crops_of(painting, count, tmp_path, crop_size=16, painting_size=32, length=60)
     whole = fit_long_side(painting, 32)
     found = [place_of(whole, crops[k].painting) for k in range(60)]
     lefts, tops, mirrored = zip(*found, strict=True)
@@ -224,9 +228,7 @@ def test_a_painting_is_cut_at_its_brush_size_and_never_mirrored(tmp_path: Path, 
 @pytest.mark.parametrize("count", [1, KEPT_PAINTINGS + 1])
 def test_a_painting_too_narrow_for_a_square_is_enlarged_until_it_holds_one(tmp_path: Path, count: int) -> None:
     painting = noise(200, 40)
-    paintings = folder_of(tmp_path / "x", {f"{i:03}.png": painting for i in range(count)})
-    photos = folder_of(tmp_path / "photos", {"a.png": flat(0)})
-    crops = paired_crops([photos], {"x": paintings}, crop_size=20, painting_size=50, length=6)
+    crops = crops_of(painting, count, tmp_path, crop_size=20, painting_size=50, length=6)
     for k in range(6):
         assert place_of(fit_short_side(painting, 20), crops[k].painting)[1:] == (0, False)
 
@@ -234,9 +236,7 @@ def test_a_painting_too_narrow_for_a_square_is_enlarged_until_it_holds_one(tmp_p
 def test_a_scroll_is_cut_without_being_enlarged_whole(tmp_path: Path) -> None:
     # Whole, with a short side of 256, it would take 16,384 x 100 times as many pixels.
     scroll = np.tile(np.arange(256, dtype=np.uint8).repeat(128), (16, 1))
-    paintings = folder_of(tmp_path / "x", {"a.png": Image.fromarray(scroll)})
-    photos = folder_of(tmp_path / "photos", {"a.png": flat(0)})
-    crops = paired_crops([photos], {"x": paintings}, crop_size=256, length=3)
+    crops = crops_of(Image.fromarray(scroll), 1, tmp_path, crop_size=256, length=3)
     levels = {level_of(crops[k].painting[..., 128:132, :4]) for k in range(3)}
     assert len(levels) == 3
     assert [picture.size for picture in crops._kept.pictures.values()] == [(32768, 16)]

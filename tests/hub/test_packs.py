@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import zlib
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,13 +38,6 @@ def call(hub, client):
         return client.call("hub.packs", function, *arguments, token=token, **options)
 
     return call
-
-
-@pytest.fixture
-def refusal(call):
-    """The sentence with which a call is refused."""
-
-    return partial(refused, call)
 
 
 @pytest.fixture
@@ -110,7 +102,7 @@ def test_the_same_pack_again_makes_no_commit_and_a_changed_one_the_next_version(
     assert sorted(repo.tags) == ["v1", "v2"] and repo.tags["v2"] == repo.head
 
 
-def test_a_pack_goes_to_a_branch_under_a_given_tag_in_a_private_repository(hub, call, refusal, name, pack):
+def test_a_pack_goes_to_a_branch_under_a_given_tag_in_a_private_repository(hub, call, name, pack):
     call("push_pack", pack, name, private=True, revision="trial", tag="first")
     repo = hub.repo(name)
     assert repo.private
@@ -120,14 +112,14 @@ def test_a_pack_goes_to_a_branch_under_a_given_tag_in_a_private_repository(hub, 
     assert repo.tags == {"first": repo.branches["trial"]}
 
 
-def test_a_tag_that_exists_is_refused_before_anything_is_committed(hub, call, refusal, name, pack):
+def test_a_tag_that_exists_is_refused_before_anything_is_committed(hub, call, name, pack):
     call("push_pack", pack, name, tag="first")
     head = hub.repo(name).head
     retitle(pack, "Crimson")
-    assert f"{name} has a tag first already: nothing was pushed" in refusal("push_pack", pack, name, tag="first")
+    assert f"{name} has a tag first already: nothing was pushed" in refused(call, "push_pack", pack, name, tag="first")
     assert hub.repo(name).head is head and hub.repo(name).tags == {"first": head}
     call("push_pack", pack, name, tag="second")
-    assert "nothing was pushed" in refusal("push_pack", pack, name, tag="first")  # it is not on the newest commit
+    assert "nothing was pushed" in refused(call, "push_pack", pack, name, tag="first")  # it is not on the newest commit
     assert hub.repo(name).tags == {"first": head, "second": hub.repo(name).head}
 
 
@@ -153,9 +145,9 @@ def test_offline_a_push_says_what_to_unset_and_a_search_too(hub, name, pack):
         assert (code, err) == (2, f"error: HF_HUB_OFFLINE is set, so that the Hub cannot be reached for {what}{end}")
 
 
-def test_a_pack_meant_to_be_private_never_goes_to_a_public_repository(hub, refusal, name, pack):
+def test_a_pack_meant_to_be_private_never_goes_to_a_public_repository(hub, call, name, pack):
     hub.put(name, {"notes.md": "open"})
-    assert "exists already and is public" in refusal("push_pack", pack, name, private=True)
+    assert "exists already and is public" in refused(call, "push_pack", pack, name, private=True)
     assert hub.repo(name).paths() == ["notes.md"]
 
 
@@ -196,25 +188,25 @@ def test_a_passing_failure_is_tried_again_and_makes_one_commit(hub, call, name, 
         ({"user": None}, "log in"),
     ],
 )
-def test_a_push_without_the_right_is_refused_at_once(hub, refusal, name, pack, options, words):
+def test_a_push_without_the_right_is_refused_at_once(hub, call, name, pack, options, words):
     hub.put(name, {"README.md": "mine"})
-    assert words in refusal("push_pack", pack, name, **options)
+    assert words in refused(call, "push_pack", pack, name, **options)
     assert hub.repo(name).paths() == ["README.md"]
     asked = [(served.method, served.path) for served in hub.served]
     assert len(asked) == len(set(asked)), "what cannot pass was tried again"
 
 
-def test_what_arrives_changed_at_the_hub_is_refused_and_goes_through_the_next_time(hub, refusal, call, name, pack):
+def test_what_arrives_changed_at_the_hub_is_refused_and_goes_through_the_next_time(hub, call, name, pack):
     hub.fail("/lfs/*", "corrupt", method="PUT")
-    assert "error 400" in refusal("push_pack", pack, name)
+    assert "error 400" in refused(call, "push_pack", pack, name)
     assert hub.repo(name).paths() == []
     call("push_pack", pack, name)
     assert hub.repo(name).read(WEIGHTS) == (pack / WEIGHTS).read_bytes()
 
 
-def test_a_hub_that_stays_broken_is_given_up_and_the_next_push_succeeds(hub, refusal, call, name, pack):
+def test_a_hub_that_stays_broken_is_given_up_and_the_next_push_succeeds(hub, call, name, pack):
     fault = hub.fail("*/commit/*", "rate-limit", retry_after=0, times=None)
-    sentence = refusal("push_pack", pack, name, private=True, tag="first")
+    sentence = refused(call, "push_pack", pack, name, private=True, tag="first")
     assert "too many requests" in sentence
     assert fault.hits >= 5 and hub.repo(name).paths() == []
     hub.heal()
@@ -222,36 +214,36 @@ def test_a_hub_that_stays_broken_is_given_up_and_the_next_push_succeeds(hub, ref
     assert hub.repo(name).tags == {"first": hub.repo(name).head}
 
 
-def test_what_the_hub_says_of_a_full_storage_is_passed_on(hub, refusal, call, name, pack):
+def test_what_the_hub_says_of_a_full_storage_is_passed_on(hub, call, name, pack):
     hub.fail("*/commit/*", "quota")
-    assert "storage limit reached" in refusal("push_pack", pack, name)
+    assert "storage limit reached" in refused(call, "push_pack", pack, name)
     assert hub.repo(name).paths() == []
     call("push_pack", pack, name)
     assert set(hub.repo(name).paths()) == PACK_FILES
 
 
 @pytest.mark.parametrize("repo_id", ["name", "org/name@v1", "../x", "a/b/c"])
-def test_a_name_that_no_repository_can_have_is_refused(hub, refusal, pack, repo_id):
-    assert "write org/name" in refusal("push_pack", pack, repo_id)
+def test_a_name_that_no_repository_can_have_is_refused(hub, call, pack, repo_id):
+    assert "write org/name" in refused(call, "push_pack", pack, repo_id)
     assert hub.served == []
 
 
-def test_an_unsound_pack_is_not_pushed(hub, refusal, name, pack):
+def test_an_unsound_pack_is_not_pushed(hub, call, name, pack):
     (pack / WEIGHTS).write_bytes((pack / WEIGHTS).read_bytes()[:200])
-    assert "cannot be read" in refusal("push_pack", pack, name)
+    assert "cannot be read" in refused(call, "push_pack", pack, name)
     assert hub.served == []
 
 
-def test_an_unsound_discriminator_is_not_pushed(hub, refusal, name, pack):
+def test_an_unsound_discriminator_is_not_pushed(hub, call, name, pack):
     weights = pack / "discriminator" / WEIGHTS
     weights.write_bytes(weights.read_bytes()[:200])
-    assert "cannot be read" in refusal("push_pack", pack, name)
+    assert "cannot be read" in refused(call, "push_pack", pack, name)
     assert hub.served == []
 
 
-def test_a_card_that_the_hub_would_not_take_is_not_pushed(hub, refusal, name, pack):
+def test_a_card_that_the_hub_would_not_take_is_not_pushed(hub, call, name, pack):
     (pack / "README.md").write_text("---\nlicense: 5\n---\n# Mine\n")
-    assert f'in README.md for repository {name}: "license" must be a string.' in refusal("push_pack", pack, name)
+    assert f'in README.md for repository {name}: "license" must be a string.' in refused(call, "push_pack", pack, name)
     assert hub.repo(name).paths() == []
 
 
@@ -274,19 +266,19 @@ def test_a_pulled_pack_is_the_pushed_one_and_replaces_an_older_one(hub, call, na
     assert load_pack(folder).styles["red"] == "Red"
 
 
-def test_a_folder_with_anything_else_is_never_replaced(hub, refusal, name, pack, tmp_path):
-    assert "is not a style pack: name a new folder" in refusal("pull_pack", name, tmp_path)
-    assert "is not a style pack: name a new folder" in refusal("pull_pack", name, pack)  # it has notes.txt
+def test_a_folder_with_anything_else_is_never_replaced(hub, call, name, pack, tmp_path):
+    assert "is not a style pack: name a new folder" in refused(call, "pull_pack", name, tmp_path)
+    assert "is not a style pack: name a new folder" in refused(call, "pull_pack", name, pack)  # it has notes.txt
     assert (pack / "notes.txt").exists()
-    assert "create it first" in refusal("pull_pack", name, tmp_path / "no/where")
+    assert "create it first" in refused(call, "pull_pack", name, tmp_path / "no/where")
 
 
-def test_a_failed_pull_leaves_the_older_pack(hub, call, refusal, name, pack, tmp_path):
+def test_a_failed_pull_leaves_the_older_pack(hub, call, name, pack, tmp_path):
     call("push_pack", pack, name)
     call("pull_pack", name, tmp_path / "mine")
     evil = {CONFIG: (pack / CONFIG).read_text().replace('"Generator"', '"Evil"')}
     hub.put(name, evil)
-    assert "does not describe a Generator" in refusal("pull_pack", name, tmp_path / "mine")
+    assert "does not describe a Generator" in refused(call, "pull_pack", name, tmp_path / "mine")
     assert load_pack(tmp_path / "mine").styles["red"] == "Red"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 

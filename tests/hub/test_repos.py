@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,13 +34,6 @@ def resolve(hub, clients):
         return Path(clients[offline].call("hub.repos", "resolve_pack", source, **options))
 
     return resolve
-
-
-@pytest.fixture
-def refusal(resolve):
-    """The sentence with which a source is refused."""
-
-    return partial(refused, resolve)
 
 
 @pytest.fixture
@@ -235,22 +227,22 @@ def test_a_connection_cut_once_in_the_middle_of_a_file_does_no_harm(hub, pack_fi
         ("painter/a--b", None, "is not a valid repository name"),
     ],
 )
-def test_a_pack_that_may_not_be_had_is_refused_in_a_sentence(hub, pack_files, source, user, words, pack, refusal):
+def test_a_pack_that_may_not_be_had_is_refused_in_a_sentence(hub, pack_files, source, user, words, pack, resolve):
     hub.put(pack, pack_files)
     hub.put("painter/private", pack_files, private=True)
     hub.put("painter/gated", pack_files, gated="manual")
-    assert words in refusal(source.format(pack=pack), user)
+    assert words in refused(resolve, source.format(pack=pack), user)
 
 
-def test_a_token_that_the_hub_does_not_know_is_named(hub, pack_files, pack, refusal):
+def test_a_token_that_the_hub_does_not_know_is_named(hub, pack_files, pack, resolve):
     hub.put(pack, pack_files)
-    assert "does not accept your token" in refusal(pack, token="hf_wrong")
+    assert "does not accept your token" in refused(resolve, pack, token="hf_wrong")
 
 
-def test_offline_and_not_in_the_cache_is_said(hub, pack, refusal):
-    assert "HF_HUB_OFFLINE is set" in refusal(pack, offline=True)
+def test_offline_and_not_in_the_cache_is_said(hub, pack, resolve):
+    assert "HF_HUB_OFFLINE is set" in refused(resolve, pack, offline=True)
     with hub.down():
-        assert "could not be reached" in refusal(pack)
+        assert "could not be reached" in refused(resolve, pack)
 
 
 @pytest.mark.parametrize(
@@ -268,12 +260,12 @@ def test_offline_and_not_in_the_cache_is_said(hub, pack, refusal):
     ],
 )
 def test_a_failure_on_the_way_is_a_sentence_and_the_next_try_succeeds(
-    hub, pack_files, path, method, kind, options, words, pack, resolve, refusal
+    hub, pack_files, path, method, kind, options, words, pack, resolve
 ):
     hub.put(pack, pack_files)
     hub.fail(path, kind, method=method, times=None, **options)
-    assert words in refusal(pack)
-    assert "HF_HUB_OFFLINE is set" in refusal(pack, offline=True), "half a pack is taken for one"
+    assert words in refused(resolve, pack)
+    assert "HF_HUB_OFFLINE is set" in refused(resolve, pack, offline=True), "half a pack is taken for one"
     hub.heal()
     folder = resolve(pack)
     assert {name: (folder / name).read_bytes() for name in pack_files} == pack_files
@@ -292,12 +284,12 @@ def test_a_slow_answer_is_waited_for_no_longer_than_told_and_the_next_try_succee
     assert {name: (folder / name).read_bytes() for name in pack_files} == pack_files
 
 
-def test_a_failed_update_leaves_the_pack_fetched_before(hub, pack_files, pack, resolve, refusal):
+def test_a_failed_update_leaves_the_pack_fetched_before(hub, pack_files, pack, resolve):
     hub.put(pack, pack_files)
     resolve(pack)
     hub.put(pack, {**retitled(pack_files, "Crimson"), "samples/blue.webp": b"\0new"})
     hub.fail("*/samples/blue.webp", "corrupt", method="GET", times=None)
-    assert "does not arrive" in refusal(pack)
+    assert "does not arrive" in refused(resolve, pack)
     assert first_title(resolve(pack, offline=True)) == "Red"
 
 
@@ -325,17 +317,17 @@ def test_a_failed_update_leaves_the_pack_fetched_before(hub, pack_files, pack, r
     ],
 )
 def test_an_unsafe_repository_is_refused_before_anything_is_fetched(
-    hub, pack_files, changes, sizes, words, pack, refusal
+    hub, pack_files, changes, sizes, words, pack, resolve
 ):
     files = {name: content for name, content in {**pack_files, **changes}.items() if content is not None}
     hub.put(pack, files, declared_sizes=sizes)
-    assert words in refusal(pack)
+    assert words in refused(resolve, pack)
     assert fetched(hub) == set()
 
 
-def test_a_size_that_is_not_true_is_noticed(hub, pack_files, pack, refusal):
+def test_a_size_that_is_not_true_is_noticed(hub, pack_files, pack, resolve):
     hub.put(pack, pack_files, declared_sizes={WEIGHTS: len(pack_files[WEIGHTS]) - 1})
-    assert "was not downloaded completely" in refusal(pack)
+    assert "was not downloaded completely" in refused(resolve, pack)
 
 
 def edited_config(pack_files, **changes):

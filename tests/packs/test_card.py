@@ -110,6 +110,21 @@ def test_no_local_path_stands_in_a_card(pack):
     assert "- photos: photos\n" in text
 
 
+@pytest.mark.parametrize(
+    ("project", "said"),
+    [
+        ("https://example.org/art/styletransfer", "[styletransfer](https://example.org/art/styletransfer)"),
+        (None, "styletransfer"),
+        ("javascript:alert(1)", "styletransfer"),
+        ("https://example.org/a) [free](https://evil.example/", "styletransfer"),
+    ],
+)
+def test_the_card_says_where_the_project_lives_and_how_to_install_it(pack, project, said):
+    (pack / "training_run.json").write_text(json.dumps({**RUN, "project": project}))
+    told = f"The pack needs the project {said}: in a copy of its source, run `pip install .` once.\n"
+    assert told in render_card(pack)
+
+
 def test_a_card_without_recipe_and_evaluation_has_no_such_parts(tiny_pack):
     text = render_card(tiny_pack)
     assert not {"datasets", "model-index", "metrics", "widget"} & front_matter(text).keys()

@@ -157,19 +157,22 @@ def test_the_painting_is_explained_where_that_is_asked_for(page, photo_file):
     says(page, "Red, 80 × 96 pixels.")
     expect(page.locator("#departs")).to_be_hidden()
     page.locator("#explain input").check()
-    numbers = page.locator("#reading details p")
-    expect(page.locator("#reading p").first).to_contain_text("your photo")
-    expect(page.locator("#departs img")).to_be_visible()
+    words, picture, numbers = (page.locator(place) for place in ("#reading p", "#departs img", "#numbers details p"))
+    expect(words).to_contain_text("your photo")
+    expect(picture).to_be_visible()
     expect(numbers).to_be_hidden()
-    page.locator("#reading summary").click()
+    tops = [each.bounding_box()["y"] for each in (words, picture, page.locator("#numbers summary"))]
+    assert tops == sorted(tops)  # a sentence, the picture, and what can be unfolded
+    page.locator("#numbers summary").click()
     expect(numbers).to_contain_text(re.compile(r"Kept of the photo's shapes: \d+ %\."))
     expect(numbers).to_contain_text(re.compile(r"Grid left by the network: \d+\.\d gray levels"))
     set_number(page, "strength", 0)  # then the painting is the photo
     expect(page.locator("#reading")).to_contain_text("Nearly everything in your photo can still be made out.")
-    expect(page.locator("#reading")).to_contain_text("Kept of the photo's shapes: 100 %.")
+    expect(numbers).to_contain_text("Kept of the photo's shapes: 100 %.")
     page.locator("#explain input").uncheck()
     expect(page.locator("#departs")).to_be_hidden()
-    expect(page.locator("#reading")).not_to_contain_text("photo")
+    for place in ("#reading", "#numbers"):
+        expect(page.locator(place)).not_to_contain_text("photo")
 
 
 def test_a_setting_asks_the_server_for_the_painting_and_for_nothing_else(page, photo_file, pipeline):
@@ -324,6 +327,13 @@ def test_a_program_can_paint(address, photo_file, pipeline, tmp_path):
     assert about == "Blue, 80 × 96 pixels."
     with pytest.raises(Exception, match="There is no style 'green': choose from red, blue"):
         client.predict(photo=handle_file(photo_file), style="green", strength=1, api_name="/paint")
+
+
+def test_a_large_photo_is_told_how_large_it_prints(address, photo, tmp_path):
+    photo.resize((2400, 1200)).save(tmp_path / "large.jpg")
+    client = Client(address, download_files=tmp_path, verbose=False, analytics_enabled=False)
+    told = client.predict(photo=handle_file(tmp_path / "large.jpg"), style="red", api_name="/preview")[1]
+    assert told.startswith("Red, 2400 × 1200 pixels. Prints sharply up to 20 × 10 cm.")  # 300 dots per inch
 
 
 def test_a_program_is_told_of_a_painting_and_of_every_style(address, photo_file, photo, pipeline, tmp_path):

@@ -278,6 +278,11 @@ def test_strength_brush_colors_and_a_mix_of_three_are_followed_and_taken_home(pa
     shows(page, expected)
     says(page, re.compile(r"^Red \+ Oak \+ Elm, 96 × 80 pixels\."))
     assert_alike(download(page)[1], pixels(expected))
+    card(page, "Fern").click()  # of another network: it is mixed all the same, and the page says how
+    told = r"^Fern \+ Oak \+ Elm, 96 × 80 pixels\. .*networks that were trained apart: .* laid over one another\.$"
+    says(page, re.compile(told))
+    expect(page.locator("#painting img").last).to_be_visible()
+    assert download(page)[0] == "beach-fern+oak+elm.png"
 
 
 def test_only_what_is_drawn_over_is_painted_the_last_stroke_included(page, tmp_path, photo, pipeline):
@@ -394,9 +399,9 @@ def test_three_numbers_and_two_overlays_explain_the_painting(page, photo_file):
     add(page, photo_file)
     says(page, PAINTED)
     page.locator("#explain input").check()
-    page.locator("#reading summary").click()
+    page.locator("#numbers summary").click()
     for words in (r"Kept of the photo's shapes: \d+ %", r"the style's sample: \d+ %", r"Grid .*: \d+\.\d gray"):
-        expect(page.locator("#reading details p")).to_contain_text(re.compile(words))
+        expect(page.locator("#numbers details p")).to_contain_text(re.compile(words))
     for place in ("departs", "doubted"):
         assert on_page(page, f"#{place} img").size == (96, 80)
     page.locator("#explain input").uncheck()

@@ -8,6 +8,10 @@ from page_kit import add, message, says
 from PIL import ImageFilter
 from playwright.sync_api import expect
 
+from styletransfer.catalog import shipped_catalog
+from styletransfer.page.look import short_note
+from styletransfer.page.texts import chinese_note, chinese_title
+
 HAN = re.compile(r"[\u4e00-\u9fff]")
 LONG = 180_000  # milliseconds
 
@@ -52,7 +56,7 @@ def test_warnings_numbers_errors_and_reports_are_in_the_visitors_language(open_p
     says(page, said["about"])
     page.locator("#explain input").check()
     expect(page.locator("#reading")).to_contain_text(said["reading"])
-    expect(page.locator("#reading br")).to_have_count(2)  # three lines
+    expect(page.locator("#numbers br")).to_have_count(2)  # three lines
     (tmp_path / "bad.png").write_text("no picture")
     page.get_by_role("tab", name=said["many"]).click()
     page.locator("#photos input[type=file]").set_input_files([tmp_path / "bad.png", blurred])
@@ -60,8 +64,8 @@ def test_warnings_numbers_errors_and_reports_are_in_the_visitors_language(open_p
     page.locator("#paint-all").click()
     expect(page.locator("#report")).to_contain_text("1 / 2", timeout=LONG)
     expect(page.locator("#report")).to_contain_text(said["report"])
-    spoken = page.locator("#report").inner_text() + page.locator("#reading").inner_text() + message(page).inner_text()
-    assert bool(HAN.search(spoken)) == (language == "zh-CN")
+    spoken = [page.locator(place).text_content() for place in ("#report", "#reading", "#numbers", "#message p")]
+    assert [bool(HAN.search(text)) for text in spoken] == [language == "zh-CN"] * 4
 
 
 @pytest.mark.slow
@@ -72,6 +76,12 @@ def test_labels_and_sentences_are_in_the_same_language(open_page, language):
     expect(message(page)).to_contain_text("Blue")
     labels, sentence = page.locator("h1").inner_text(), message(page).inner_text()
     assert bool(HAN.search(labels)) == bool(HAN.search(sentence)), (labels, sentence)
+
+
+@pytest.mark.parametrize("card", shipped_catalog().styles.values(), ids=lambda card: card.key)
+def test_title_and_painter_of_every_style_that_ships_are_there_in_chinese(card):
+    for text in (chinese_title(card.title), chinese_note(short_note(card))):
+        assert HAN.search(text) and not re.search("[A-Za-z]", text), text
 
 
 def test_programs_get_english_unless_they_send_chinese(address, blurred):

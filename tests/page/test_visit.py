@@ -102,6 +102,25 @@ def test_a_photo_dropped_anywhere_replaces_the_one_that_is_there(open_page, phot
     expect(page.locator("#message")).to_contain_text("64 × 48")
 
 
+def test_a_painting_is_asked_for_by_hand_only_where_it_did_not_follow(open_page, photo_file):
+    page = open_page()
+    paint = page.locator("#paint")
+    add(page, photo_file)
+    expect(page.locator("#download")).to_be_enabled()
+    expect(paint).to_be_hidden()
+    held = []
+    page.route(
+        "**/queue/join*", lambda route: held.append(route)
+    )  # the server does not answer, and the visitor has enough of it
+    set_number(page, "strength", 60)
+    page.locator("#cancel").click()
+    expect(paint).to_be_visible()
+    page.unroute("**/queue/join*")
+    page.locator("#paint").click()
+    expect(page.locator("#strip button")).to_have_count(2)
+    expect(paint).to_be_hidden()
+
+
 def test_the_chinese_page_is_chinese_in_its_tab_too(open_page):
     page = open_page(locale="zh-CN")
     expect(page).to_have_title("照片变画作")
