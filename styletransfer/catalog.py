@@ -46,7 +46,7 @@ class PackEntry:
     """A pack that can be loaded."""
 
     id: str  # folder name, or org/name
-    load: Callable[..., Painter]  # of device and dtype, where the catalog was moved to some; raises InputError
+    load: Callable[..., Painter]  # of device, dtype and backend, where the catalog has them; raises InputError
     styles: tuple[StyleCard, ...]
     is_local: bool = True  # loading it asks nobody for anything
 
@@ -147,14 +147,21 @@ class Catalog:
         return painter, shares
 
     def move(
-        self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+        self, device: str | torch.device | None = None, dtype: torch.dtype | None = None, backend: str = "torch"
     ) -> tuple[torch.device, torch.dtype]:
-        """Load all packs from here on for this device and dtype, where given; returns those that are used."""
+        """Load all packs from here on for this device and dtype, where given; returns those that are used.
+
+        Raises:
+            InputError: an unknown backend, or a device or dtype that it does not have.
+        """
+        given = {"device": device, "dtype": dtype, "backend": backend}
+        place = self._place | {name: value for name, value in given.items() if value}
+        used = place_of(**place)
         with self._lock:
-            self._place |= {name: value for name, value in (("device", device), ("dtype", dtype)) if value}
+            self._place = place
             self._loaded.clear()
             self._mixed.clear()
-        return place_of(**self._place)
+        return used
 
     def _mix(self, cards: Sequence[StyleCard], shares: Mapping[str, float]) -> Painter:
         painters = {card.key: self._load(card.pack) for card in cards}
@@ -164,7 +171,7 @@ class Catalog:
         except ValueError:  # trained apart
             return OverlaidPainter({card.key: (painters[card.key], card.name) for card in cards})
         first = painters[cards[0].key]
-        return Painter(generator, device=first.device, dtype=first.dtype)
+        return Painter(generator, device=first.device, dtype=first.dtype, backend=first.backend)
 
     def _load(self, pack: str) -> Painter:
         with self._lock:

@@ -13,12 +13,14 @@ from styletransfer.errors import InputError
 from styletransfer.images.files import Picture, load_picture, picture_to_tensor, tensor_to_picture
 from styletransfer.images.finishing import finish, soft_mask
 from styletransfer.models.generator import STRIDE, Generator
+from styletransfer.models.onnx_network import OnnxNetwork
 from styletransfer.packs import folder as packs
-from styletransfer.settings import Mask, PaintSettings, Style
+from styletransfer.settings import Mask, PaintSettings, Style, shown
 from styletransfer.steps import Steps, drained, stretched
 
 LEAST_SIDE = 16  # pixels
 WHOLE_PIXELS = 1024 * 1024  # up to here a picture is painted in one pass, with its own statistics
+BACKENDS = ("torch", "onnx")
 TILE_SIZE = 512  # side of what a tile adds to a larger picture; margins come on top
 
 Photo = Mask  # both are pictures, opened or not
@@ -45,6 +47,10 @@ class Painter:
         folder: the pack it came from, for its sample pictures.
         device: where to paint; the fastest one there is when None.
         dtype: of the convolutions; bfloat16 where the device computes it natively when None, else float32.
+        backend: "torch", or "onnx" for onnxruntime, which paints on the processor in float32.
+
+    Raises:
+        InputError: an unknown backend, one that is not installed, or a device or dtype that it does not have.
     """
 
     def __init__(
@@ -54,10 +60,17 @@ class Painter:
         folder: Path | None = None,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
+        backend: str = "torch",
     ) -> None:
-        self.device, self.dtype = place_of(device, dtype)
+        self.device, self.dtype = place_of(device, dtype, backend)
         self.generator = generator.to(self.device).convolve_in(self.dtype).eval()
-        self.folder = folder
+        self.folder, self.backend = folder, backend
+        self._onnx = OnnxNetwork.of(self.generator) if backend == "onnx" else None
+
+    @property
+    def network(self) -> Generator | OnnxNetwork:
+        """What paints: the generator, or its copy in onnxruntime."""
+        return self._onnx or self.generator
 
     @property
     def styles(self) -> dict[str, str]:
@@ -106,7 +119,7 @@ class Painter:
 
     def placed(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "Painter":
         """The painter itself, moved to what is given."""
-        self.device, self.dtype = torch.device(device or self.device), dtype or self.dtype
+        self.device, self.dtype = place_of(device or self.device, dtype or self.dtype, self.backend)
         self.generator = self.generator.to(self.device).convolve_in(self.dtype)
         return self
 
@@ -165,9 +178,9 @@ class Painter:
         """Painted boxes (1, 3, h, w) that together cover the picture."""
         width, height = rgb.size
         if width * height <= WHOLE_PIXELS:
-            yield (0, 0, width, height), self.generator(self._tensor(rgb), weights)
+            yield (0, 0, width, height), self.network(self._tensor(rgb), weights)
             return
-        plain = self.generator.fold(weights, self.generator.measure(self._tensor(_thumbnail(rgb)), weights))
+        plain = self.network.fold(weights, self.network.measure(self._tensor(_thumbnail(rgb)), weights))
         for box in _tiles(width, height, TILE_SIZE):
             around = _grow(box, self.generator.margin, width, height)
             corner = torch.tensor([[around[1], around[0]]], device=self.device)
@@ -189,6 +202,7 @@ class OverlaidPainter(Painter):
     def __init__(self, painters: Mapping[str, tuple[Painter, str]]) -> None:
         first = next(iter(painters.values()))[0]
         self.device, self.dtype, self.generator, self.folder = first.device, first.dtype, first.generator, None
+        self.backend = first.backend
         self._painters = dict(painters)
 
     @property
@@ -224,9 +238,19 @@ def check_size(size: tuple[int, int]) -> None:
 
 
 def place_of(
-    device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    device: str | torch.device | None = None, dtype: torch.dtype | None = None, backend: str = "torch"
 ) -> tuple[torch.device, torch.dtype]:
-    """Where to paint, and in which arithmetic: what is given, else the fastest there is."""
+    """Where to paint, and in which arithmetic: what is given, else the fastest there is.
+
+    Raises:
+        InputError: an unknown backend, or a device or dtype that it does not have.
+    """
+    if backend not in BACKENDS:
+        raise InputError("The backend is torch or onnx, not {value}.", value=shown(backend))
+    if backend == "onnx":
+        if torch.device(device or "cpu").type != "cpu" or dtype not in (None, torch.float32):
+            raise InputError("The backend onnx paints on the processor in float32: leave device and dtype out.")
+        return torch.device("cpu"), torch.float32
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return device, dtype or fastest_dtype(device)
 

@@ -29,6 +29,7 @@ class StyleTransferPipeline(Painter):
         folder: the pack it came from, for its sample pictures.
         device: where to paint; the fastest one there is when None.
         dtype: of the convolutions; bfloat16 where the device computes it natively when None, else float32.
+        backend: "torch", or "onnx" for onnxruntime, which paints on the processor in float32.
     """
 
     @classmethod
@@ -43,6 +44,7 @@ class StyleTransferPipeline(Painter):
         torch_dtype: torch.dtype | None = None,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
+        backend: str = "torch",
     ) -> "StyleTransferPipeline":
         """Load a style pack.
 
@@ -56,11 +58,13 @@ class StyleTransferPipeline(Painter):
             torch_dtype: of the convolutions, as diffusers calls it; the same as `dtype`.
             device: where to paint; the fastest one there is when None.
             dtype: of the convolutions; bfloat16 where the device computes it natively when None, else float32.
+            backend: "torch", or "onnx" for onnxruntime, which paints on the processor in float32.
 
         Raises:
-            InputError: no pack of that name, no way to it, or not a sound one; or a revision of a folder.
+            InputError: no pack of that name, no way to it, or not a sound one; a revision of a folder; or a backend
+                that is unknown or not installed.
         """
-        place = {"device": device, "dtype": dtype or torch_dtype}
+        place = {"device": device, "dtype": dtype or torch_dtype, "backend": backend}
         if source is None:
             return ShippedPipeline(shipped_catalog(), **place)
         folder = repos.resolve_pack(
@@ -114,13 +118,18 @@ class ShippedPipeline(StyleTransferPipeline):
 
     Args:
         catalog: of the styles; the pipeline moves its painters.
-        device, dtype: as for `StyleTransferPipeline`.
+        device, dtype, backend: as for `StyleTransferPipeline`.
     """
 
     def __init__(
-        self, catalog: Catalog, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+        self,
+        catalog: Catalog,
+        *,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        backend: str = "torch",
     ) -> None:
-        self.catalog, self.folder = catalog, None
+        self.catalog, self.folder, self.backend = catalog, None, backend
         self.placed(device, dtype)
 
     @property
@@ -152,7 +161,7 @@ class ShippedPipeline(StyleTransferPipeline):
 
     def placed(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "ShippedPipeline":
         """The pipeline itself, which paints there from here on."""
-        self.device, self.dtype = self.catalog.move(device, dtype)
+        self.device, self.dtype = self.catalog.move(device, dtype, self.backend)
         return self
 
 
