@@ -82,6 +82,7 @@ class StyleTransferPipeline(Painter):
         brush_size: float = 1.0,
         keep_colors: bool = False,
         mask: Mask | None = None,
+        wrap: bool = False,
     ) -> Image.Image | list[Image.Image]:
         """Paint a photo, or several in the same settings.
 
@@ -97,6 +98,8 @@ class StyleTransferPipeline(Painter):
             keep_colors: luminance from the painting, color from the photo.
             mask: a picture, white where to paint, stretched over the photo. Its edge is softened inwards; where it is
                 black, the photo's pixels stay exactly.
+            wrap: whether the photo's left edge continues the right one, as in a panorama all around: so does the
+                painting's then.
 
         Returns:
             RGB, or RGBA where the photo has transparency (kept bit for bit), as large as the upright photo; of several
@@ -105,7 +108,7 @@ class StyleTransferPipeline(Painter):
         Raises:
             InputError: unreadable or too small photo or mask, unknown style, or a setting out of bounds.
         """
-        turns = {"strength": strength, "brush_size": brush_size, "keep_colors": keep_colors, "mask": mask}
+        turns = {"strength": strength, "brush_size": brush_size, "keep_colors": keep_colors, "mask": mask, "wrap": wrap}
         settings = PaintSettings.of(style, **turns)
         several = _several(photo)
         if several is None:
@@ -154,10 +157,12 @@ class ShippedPipeline(StyleTransferPipeline):
         painter, mix = self.catalog.pipeline(settings.mix)
         return painter.steps(photo, replace(settings, style=mix), layers=layers)
 
-    def paint_steps(self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0) -> Steps[Image.Image]:
+    def paint_steps(
+        self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0, wrap: bool = False
+    ) -> Steps[Image.Image]:
         """As `Painter.paint_steps`, by the painter of the style or of the mix."""
         painter, names = self.catalog.pipeline(mix)
-        return painter.paint_steps(rgb, names, scale)
+        return painter.paint_steps(rgb, names, scale, wrap)
 
     def placed(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "ShippedPipeline":
         """The pipeline itself, which paints there from here on."""

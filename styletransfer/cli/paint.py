@@ -93,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep-colors", action="store_true", help="keep the photo's colors, paint its light")
     parser.add_argument("--mask", type=Path, metavar="PATH", help="a picture, white where to paint")
     parser.add_argument(
+        "--wrap", action="store_true", help="the photo's left edge continues the right one, as in a full panorama"
+    )
+    parser.add_argument(
         "--pack",
         metavar="PACK",
         help="a style pack: a folder, or org/name[@revision] on the Hub (default: all that ship)",
@@ -229,7 +232,7 @@ def _checked(options: argparse.Namespace) -> tuple["StyleTransferPipeline", "Pai
 
     from styletransfer.settings import PaintSettings
 
-    names = ("style", "strength", "brush_size", "keep_colors", "mask")
+    names = ("style", "strength", "brush_size", "keep_colors", "mask", "wrap")
     settings = PaintSettings(**{name: getattr(options, name) for name in names})
     pipeline = _pipeline(options)
     pipeline(Image.new("RGB", (16, 16)), settings)

@@ -171,6 +171,7 @@ The difference is that of any channel of any pixel, in the network's range of -1
 | `style_weights` | N, {count} | float32, one share per style, summing to 1 |
 | `statistics` | 1, 2, C | optional: `measured_statistics` of another run, so that tiles and frames are painted alike |
 | `corner` | 2 | optional, int64: top and left of a tile in its picture, both multiples of 4 |
+| `around` | 1 | optional, int64: width of a picture whose left edge continues the right one, a multiple of 4 |
 
 Outputs are `painting`, of the shape and range of `photo`, and `measured_statistics`. A tile with {margin} pixels of its
 picture around it is painted as the whole picture is.

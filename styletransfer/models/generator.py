@@ -262,14 +262,21 @@ class PlainGenerator(nn.Module):
         super().__init__()
         self.convs, self.grain = nn.ModuleList(convs), grain
 
-    def forward(self, photo: Tensor, corner: Tensor | None = None) -> Tensor:
-        """(1, 3, H, W) in [-1, 1] -> painting of the same shape; `corner` as for `Generator`."""
-        photo = with_grain(photo, self.grain, corner)
+    def forward(self, photo: Tensor, corner: Tensor | None = None, around: int | None = None) -> Tensor:
+        """(1, 3, H, W) in [-1, 1] -> painting of the same shape; `corner` and `around` as for `with_grain`."""
+        photo = with_grain(photo, self.grain, corner, around)
         return _wire(photo.to(self.convs[-1].weight.dtype), list(self.convs))
 
 
-def with_grain(photo: Tensor, amount: float, corner: Tensor | None = None) -> Tensor:
-    """Photos (N, 3, H, W) with the grain of their place in the picture; `corner` (N, 2): top and left, None for 0."""
+def with_grain(photo: Tensor, amount: float, corner: Tensor | None = None, around: int | None = None) -> Tensor:
+    """Photos (N, 3, H, W) with the grain of their place in the picture.
+
+    Args:
+        photo: in [-1, 1].
+        amount: deviation of the grain.
+        corner: (N, 2) whole numbers, top and left in the picture; None for 0.
+        around: width of a picture whose left edge continues the right one; None for others.
+    """
     if not amount:
         return photo
     field, (height, width) = _grain().to(photo), photo.shape[-2:]
@@ -277,7 +284,8 @@ def with_grain(photo: Tensor, amount: float, corner: Tensor | None = None) -> Te
         return torch.add(photo, field[:height, :width], alpha=amount)
     down, across = (torch.arange(side, device=photo.device) for side in (height, width))
     corner = torch.zeros(1, 2, dtype=torch.long, device=photo.device) if corner is None else corner
-    down, across = ((start[:, None] + run) % GRAIN_SIDE for start, run in zip(corner.T, (down, across), strict=True))
+    down, across = (start[:, None] + run for start, run in zip(corner.T, (down, across), strict=True))
+    down, across = down % GRAIN_SIDE, (across if around is None else across % around) % GRAIN_SIDE
     return torch.add(photo, field[down[:, :, None], across[:, None, :]][:, None], alpha=amount)
 
 

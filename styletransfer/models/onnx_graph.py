@@ -28,29 +28,34 @@ if TYPE_CHECKING:
 
 OPSET = 18  # of 2022: every runtime in use knows it
 IR_VERSION = 8  # goes with it
-PHOTO, STYLE_WEIGHTS, STATISTICS, CORNER, PAINTING = "photo", "style_weights", "statistics", "corner", "painting"
-MEASURED = "measured_statistics"
+PHOTO, STYLE_WEIGHTS, PAINTING = "photo", "style_weights", "painting"
+STATISTICS, MEASURED = "statistics", "measured_statistics"
+CORNER, AROUND = "corner", "around"
+NOT_AROUND = 1 << 40  # pixels: wider than any picture, and a multiple of the grain's side
 
 
-def onnx_graph(generator: Generator, *, half: bool = False) -> "onnx.ModelProto":
+def onnx_graph(generator: Generator, *, half: bool = False, defaults: bool = True) -> "onnx.ModelProto":
     """The network as an ONNX model.
 
     Inputs: `photo` (N, 3, H, W) float32 in [-1, 1], H and W at least 16; `style_weights` (N, S) float32, rows sum to 1.
-    Two more may be left out. `statistics` (N, 2, C), mean and inverse deviation of every normalized channel, as another
-    run returned them: they are used in place of the photo's own, so that tiles and frames are painted alike. Where an
-    inverse deviation is 0, the photo's own are used. `corner` (2) int64, top and left of the photo in the picture that
-    it was cut from, for its grain.
+    Three more have defaults. `statistics` (N, 2, C), mean and inverse deviation of every normalized channel, as
+    another run returned them: they are used in place of the photo's own, so that tiles and frames are painted alike.
+    Where an inverse deviation is 0, the photo's own are used. `corner` (2) int64, top and left of the photo in the
+    picture that it was cut from, for its grain. `around` (1) int64, the width of that picture where its left edge
+    continues the right one.
 
     Outputs: `painting` (N, 3, H, W) float32 in [-1, 1]; `measured_statistics` (N, 2, C), which it was painted with.
 
     Args:
         generator: on any device, in any dtype.
         half: store weights as float16, in half the space. They are calculated with as float32.
+        defaults: the last three inputs may be left out. onnxruntime-web knows no such inputs: for it they are to be
+            given always, statistics of 0, corners of 0, and NOT_AROUND.
 
     Raises:
         InputError: the package onnx is not installed.
     """
-    return _Graph(generator, half).model()
+    return _Graph(generator, half).model(defaults)
 
 
 class _Graph:
@@ -64,8 +69,8 @@ class _Graph:
         self.measured: list[tuple[str, str]] = []  # mean and rstd, each (N, C, 1, 1), of the layers so far
         self.first = 0  # of the channels of the next layer, among those of the statistics
 
-    def model(self) -> "onnx.ModelProto":
-        """The whole graph."""
+    def model(self, defaults: bool) -> "onnx.ModelProto":
+        """The whole graph, with default values of inputs or without."""
         helper, floats, whole = self.helper, self.types.FLOAT, self.types.INT64
         channels = sum(len(layer.conv.bias) for layer in self._styled())
         self._wire()
@@ -76,11 +81,12 @@ class _Graph:
             value(STYLE_WEIGHTS, floats, ["photos", len(self.generator.styles)]),
             value(STATISTICS, floats, ["statistics_photos", 2, channels]),
         ]
-        # A constant of an input's name is what the input is where it is left out.
-        self.constants[STATISTICS] = self.numpy_helper.from_array(np.zeros((1, 2, channels), np.float32), STATISTICS)
+        known = {STATISTICS: np.zeros((1, 2, channels), np.float32)}
         if self.generator.config.grain:
-            inputs.append(value(CORNER, whole, [2]))
-            self.constants[CORNER] = self.numpy_helper.from_array(np.zeros(2, np.int64), CORNER)
+            inputs += [value(CORNER, whole, [2]), value(AROUND, whole, [1])]
+            known |= {CORNER: np.zeros(2, np.int64), AROUND: np.array([NOT_AROUND], np.int64)}
+        if defaults:  # a constant of an input's name is what the input is where it is left out
+            self.constants |= {name: self.numpy_helper.from_array(values, name) for name, values in known.items()}
         outputs = [value(PAINTING, floats, photo), value(MEASURED, floats, ["photos", 2, channels])]
         graph = helper.make_graph(self.nodes, "generator", inputs, outputs, list(self.constants.values()))
         opsets = [helper.make_opsetid("", OPSET)]
@@ -112,7 +118,7 @@ class _Graph:
         """Convolution and conditional instance normalization, by the given statistics or by those of its result."""
         weight, pads = layer.conv.weight if weight is None else weight, [1, 1, 1, 1]
         if layer.conv.padding_mode == "reflect":
-            x, pads = self._reflect(x, self.ints([1, 1, 1, 1])), [0, 0, 0, 0]
+            x, pads = self._reflect(x, 1), [0, 0, 0, 0]
         x = self._conv(x, weight, layer.conv.bias, pads)
         mean, rstd = self._moments(x, len(weight))
         gain = self.op("Mul", self._mixed(layer.scale), rstd)
@@ -173,25 +179,24 @@ class _Graph:
             start = self._slice(CORNER, [axis], [axis + 1], axes=[0])
             side = self._slice(self._sides(), [axis], [axis + 1], axes=[0])
             run = self.op("Range", self.whole(0), self.op("Squeeze", side), self.whole(1))
-            places = self.op("Mod", self.op("Add", run, start), self.whole(GRAIN_SIDE))
-            field = self.op("Gather", field, places, axis=axis)
+            places = self.op("Add", run, start)
+            places = self.op("Mod", places, AROUND) if axis else places
+            field = self.op("Gather", field, self.op("Mod", places, self.whole(GRAIN_SIDE)), axis=axis)
         return self.op("Add", photo, field)
 
     def _cells(self, photo: str) -> str:
         """(N, 3, H, W) -> (N, 48, h, w), the channels in the order of `_of_cells`."""
         sides, stride = self._sides(), self.ints([STRIDE, STRIDE])
         missing = self.op("Mod", self.op("Sub", stride, self.op("Mod", sides, stride)), stride)
-        rim = self.ints([RIM, RIM])
-        return self.op(
-            "SpaceToDepth", self._reflect(photo, self.op("Concat", rim, self.op("Add", rim, missing), axis=0)),
-            blocksize=STRIDE,
-        )  # fmt: skip
+        start = self.ints([0, 0, RIM, RIM])  # images and channels are not padded
+        end = self.op("Concat", self.ints([0, 0]), self.op("Add", missing, self.ints([RIM, RIM])), axis=0)
+        padded = self.op("Pad", photo, self.op("Concat", start, end, axis=0), mode="reflect")
+        return self.op("SpaceToDepth", padded, blocksize=STRIDE)
 
     def _without_alternation(self, x: str) -> str:
         channels = self.generator.config.channels
         kernel = alternation_kernel().expand(channels, 1, 5, 5)
-        padded = self._reflect(x, self.ints([2, 2, 2, 2]))
-        return self.op("Conv", padded, self.weights(kernel), group=channels)
+        return self.op("Conv", self._reflect(x, 2), self.weights(kernel), group=channels)
 
     def _double(self, x: str) -> str:
         return self.op("Resize", x, "", self.constant(np.array([1, 1, 2, 2], np.float32)), mode="linear")
@@ -204,9 +209,9 @@ class _Graph:
     def _relu(self, x: str) -> str:
         return self.op("Relu", x)
 
-    def _reflect(self, x: str, pads: str) -> str:
-        """Padded by top, left, bottom, right."""
-        return self.op("Pad", x, pads, "", self.ints([2, 3]), mode="reflect")
+    def _reflect(self, x: str, rim: int) -> str:
+        """Mirrored outwards. (All axes are named: onnxruntime fails to convert a Pad with `axes` for WebGPU.)"""
+        return self.op("Pad", x, self.ints([0, 0, rim, rim] * 2), mode="reflect")
 
     def _slice(self, x: str, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int] = (2, 3)) -> str:
         return self.op("Slice", x, self.ints(starts), self.ints(ends), self.ints(axes))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from styletransfer.models.generator import Generator
 from styletransfer.models.onnx_graph import (
+    AROUND,
     CORNER,
     MEASURED,
     PAINTING,
@@ -58,12 +59,19 @@ class OnnxNetwork:
         """The statistics (N, 2, C) of all layers, mean and inverse deviation, to be frozen for the photo's tiles."""
         return self._run(MEASURED, photo, style_weights)
 
-    def fold(self, style_weights: Tensor, statistics: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-        """(photo, corner) -> painting, for one mix of styles and frozen statistics."""
+    def fold(self, style_weights: Tensor, statistics: Tensor) -> Callable[..., Tensor]:
+        """(photo, corner, around) -> painting, for one mix of styles and frozen statistics; see `PlainGenerator`."""
         return partial(self._tile, style_weights, statistics)
 
-    def _tile(self, style_weights: Tensor, statistics: Tensor, photo: Tensor, corner: Tensor) -> Tensor:
-        return self(photo, style_weights, statistics, corner)
+    def _tile(
+        self,
+        style_weights: Tensor,
+        statistics: Tensor,
+        photo: Tensor,
+        corner: Tensor | None = None,
+        around: int | None = None,
+    ) -> Tensor:
+        return self._run(PAINTING, photo, style_weights, statistics, corner, around)
 
     def _run(
         self,
@@ -72,9 +80,12 @@ class OnnxNetwork:
         style_weights: Tensor,
         statistics: Tensor | None = None,
         corner: Tensor | None = None,
+        around: int | None = None,
     ) -> Tensor:
         given = {PHOTO: photo, STYLE_WEIGHTS: style_weights, STATISTICS: statistics}
         given = {name: values.float().cpu().numpy() for name, values in given.items() if values is not None}
         if corner is not None and self._has_grain:
             given[CORNER] = corner[0].cpu().numpy().astype(np.int64)
+        if around is not None and self._has_grain:
+            given[AROUND] = np.array([around], np.int64)
         return torch.from_numpy(self.session.run([wanted], given)[0])

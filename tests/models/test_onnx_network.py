@@ -11,8 +11,10 @@ from small_generators import random_generator
 from styletransfer.errors import InputError
 from styletransfer.models.generator import GRAIN_SIDE
 from styletransfer.models.onnx_graph import (
+    AROUND,
     CORNER,
     MEASURED,
+    NOT_AROUND,
     OPSET,
     PAINTING,
     PHOTO,
@@ -140,9 +142,21 @@ def test_the_graph_is_sound_names_its_inputs_and_fixes_no_size(generator):
         STYLE_WEIGHTS: ["photos", 3],
         STATISTICS: ["statistics_photos", 2, channels],
         CORNER: [2],
+        AROUND: [1],
         PAINTING: ["photos", 3, "height", "width"],
         MEASURED: ["photos", 2, channels],
     }
+
+
+def test_without_defaults_every_input_is_asked_for(generator, network):
+    photo, weights = photos(40, 48), generator.style_weights({"alps": 1})
+    strict = OnnxNetwork(onnx_graph(generator, defaults=False).SerializeToString()).session
+    names = [each.name for each in strict.get_inputs()]
+    assert names == [PHOTO, STYLE_WEIGHTS, STATISTICS, CORNER, AROUND]
+    channels = strict.get_inputs()[2].shape[2]
+    given = {PHOTO: photo.numpy(), STYLE_WEIGHTS: weights.numpy(), STATISTICS: np.zeros((1, 2, channels), np.float32)}
+    given |= {CORNER: np.zeros(2, np.int64), AROUND: np.array([NOT_AROUND])}
+    assert apart(torch.from_numpy(strict.run([PAINTING], given)[0]), network(photo, weights)) == 0
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxruntime"])
