@@ -48,6 +48,7 @@ class PackEntry:
     id: str  # folder name, or org/name
     load: Callable[..., Painter]  # of device, dtype and backend, where the catalog has them; raises InputError
     styles: tuple[StyleCard, ...]
+    folder: Path | None = None  # where it lies, of a local one
     is_local: bool = True  # loading it asks nobody for anything
 
 
@@ -111,6 +112,12 @@ class Catalog:
         if key not in known:
             raise no_style(key, known)
         return known[key]
+
+    @property
+    def entries(self) -> tuple[PackEntry, ...]:
+        """All packs, in their order."""
+        with self._lock:
+            return tuple(self._entries.values())
 
     def at_hand(self) -> list[str]:
         """The keys of the styles that can be painted without the network: of local packs, and of loaded ones."""
@@ -226,7 +233,7 @@ def folder_entry(folder: Path, taken: Sequence[str] = ()) -> PackEntry:
         )
         for name, title in pack_styles(folder, folder.name).items()
     ]
-    return PackEntry(folder.name, partial(_load, folder), tuple(cards))
+    return PackEntry(folder.name, partial(_load, folder), tuple(cards), folder)
 
 
 def _load(folder: Path, **place: Any) -> Painter:

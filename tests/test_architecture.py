@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "data": {"images", "hub.errors"},
     "pipeline": {"images", "models", "packs", "hub", "data.crops"},
     "evaluation": BELOW,
-    "export": BELOW - {"data"},
+    "export": (BELOW - {"data"}) | {"page.look", "page.texts"},  # the same look and words
     "training": BELOW,
     "page": (BELOW - {"data"}) | {"evaluation"},
     "cli": BELOW | {"evaluation", "export", "training"},
