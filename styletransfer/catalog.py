@@ -46,8 +46,9 @@ class PackEntry:
     """A pack that can be loaded."""
 
     id: str  # folder name, or org/name
-    load: Callable[..., Painter]  # of device and dtype, where the catalog was moved to some; raises InputError
+    load: Callable[..., Painter]  # of device, dtype and backend, where the catalog has them; raises InputError
     styles: tuple[StyleCard, ...]
+    folder: Path | None = None  # where it lies, of a local one
     is_local: bool = True  # loading it asks nobody for anything
 
 
@@ -112,6 +113,12 @@ class Catalog:
             raise no_style(key, known)
         return known[key]
 
+    @property
+    def entries(self) -> tuple[PackEntry, ...]:
+        """All packs, in their order."""
+        with self._lock:
+            return tuple(self._entries.values())
+
     def at_hand(self) -> list[str]:
         """The keys of the styles that can be painted without the network: of local packs, and of loaded ones."""
         with self._lock:
@@ -147,14 +154,21 @@ class Catalog:
         return painter, shares
 
     def move(
-        self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+        self, device: str | torch.device | None = None, dtype: torch.dtype | None = None, backend: str = "torch"
     ) -> tuple[torch.device, torch.dtype]:
-        """Load all packs from here on for this device and dtype, where given; returns those that are used."""
+        """Load all packs from here on for this device and dtype, where given; returns those that are used.
+
+        Raises:
+            InputError: an unknown backend, or a device or dtype that it does not have.
+        """
+        given = {"device": device, "dtype": dtype, "backend": backend}
+        place = self._place | {name: value for name, value in given.items() if value}
+        used = place_of(**place)
         with self._lock:
-            self._place |= {name: value for name, value in (("device", device), ("dtype", dtype)) if value}
+            self._place = place
             self._loaded.clear()
             self._mixed.clear()
-        return place_of(**self._place)
+        return used
 
     def _mix(self, cards: Sequence[StyleCard], shares: Mapping[str, float]) -> Painter:
         painters = {card.key: self._load(card.pack) for card in cards}
@@ -164,7 +178,7 @@ class Catalog:
         except ValueError:  # trained apart
             return OverlaidPainter({card.key: (painters[card.key], card.name) for card in cards})
         first = painters[cards[0].key]
-        return Painter(generator, device=first.device, dtype=first.dtype)
+        return Painter(generator, device=first.device, dtype=first.dtype, backend=first.backend)
 
     def _load(self, pack: str) -> Painter:
         with self._lock:
@@ -219,7 +233,7 @@ def folder_entry(folder: Path, taken: Sequence[str] = ()) -> PackEntry:
         )
         for name, title in pack_styles(folder, folder.name).items()
     ]
-    return PackEntry(folder.name, partial(_load, folder), tuple(cards))
+    return PackEntry(folder.name, partial(_load, folder), tuple(cards), folder)
 
 
 def _load(folder: Path, **place: Any) -> Painter:

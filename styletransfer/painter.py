@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -13,12 +14,14 @@ from styletransfer.errors import InputError
 from styletransfer.images.files import Picture, load_picture, picture_to_tensor, tensor_to_picture
 from styletransfer.images.finishing import finish, soft_mask
 from styletransfer.models.generator import STRIDE, Generator
+from styletransfer.models.onnx_network import OnnxNetwork
 from styletransfer.packs import folder as packs
-from styletransfer.settings import Mask, PaintSettings, Style
+from styletransfer.settings import Mask, PaintSettings, Style, shown
 from styletransfer.steps import Steps, drained, stretched
 
 LEAST_SIDE = 16  # pixels
 WHOLE_PIXELS = 1024 * 1024  # up to here a picture is painted in one pass, with its own statistics
+BACKENDS = ("torch", "onnx")
 TILE_SIZE = 512  # side of what a tile adds to a larger picture; margins come on top
 
 Photo = Mask  # both are pictures, opened or not
@@ -34,7 +37,7 @@ class Layers:
 
     def painting(self, painter: "Painter", rgb: Image.Image, settings: PaintSettings) -> Steps[Image.Image]:
         """The painting alone, "RGB", as large as the photo."""
-        return painter.paint_steps(rgb, settings.mix, settings.stroke_scale(rgb.size))
+        return painter.paint_steps(rgb, settings.mix, settings.stroke_scale(rgb.size), settings.wrap)
 
 
 class Painter:
@@ -45,6 +48,10 @@ class Painter:
         folder: the pack it came from, for its sample pictures.
         device: where to paint; the fastest one there is when None.
         dtype: of the convolutions; bfloat16 where the device computes it natively when None, else float32.
+        backend: "torch", or "onnx" for onnxruntime, which paints on the processor in float32.
+
+    Raises:
+        InputError: an unknown backend, one that is not installed, or a device or dtype that it does not have.
     """
 
     def __init__(
@@ -54,10 +61,17 @@ class Painter:
         folder: Path | None = None,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
+        backend: str = "torch",
     ) -> None:
-        self.device, self.dtype = place_of(device, dtype)
+        self.device, self.dtype = place_of(device, dtype, backend)
         self.generator = generator.to(self.device).convolve_in(self.dtype).eval()
-        self.folder = folder
+        self.folder, self.backend = folder, backend
+        self._onnx = OnnxNetwork.of(self.generator) if backend == "onnx" else None
+
+    @property
+    def network(self) -> Generator | OnnxNetwork:
+        """What paints: the generator, or its copy in onnxruntime."""
+        return self._onnx or self.generator
 
     @property
     def styles(self) -> dict[str, str]:
@@ -106,7 +120,7 @@ class Painter:
 
     def placed(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "Painter":
         """The painter itself, moved to what is given."""
-        self.device, self.dtype = torch.device(device or self.device), dtype or self.dtype
+        self.device, self.dtype = place_of(device or self.device, dtype or self.dtype, self.backend)
         self.generator = self.generator.to(self.device).convolve_in(self.dtype)
         return self
 
@@ -123,30 +137,39 @@ class Painter:
         return drained(self.paint_steps(rgb, settings.mix, scale))
 
     @torch.inference_mode()
-    def paint_steps(self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0) -> Steps[Image.Image]:
+    def paint_steps(
+        self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0, wrap: bool = False
+    ) -> Steps[Image.Image]:
         """The painting alone, in steps.
 
         Args:
             rgb: "RGB" of at least 16x16 pixels.
             mix: style name -> share, as `PaintSettings` has them.
             scale: width of the strokes in the picture's pixels, as a multiple of what was learned.
+            wrap: whether the left edge continues the right one.
         """
         weights = self._style_weights(mix)
         if scale == 1:
-            return (yield from self._painted(rgb, weights))
+            return (yield from self._painted(rgb, weights, wrap))
         first = 1.0 if scale < 1 else 1 / (1 + scale**2)  # share of all pixels that are painted
-        painting = yield from stretched(self._painted(rescaled(rgb, 1 / scale), weights), 0, first)
-        painting = painting.resize(rgb.size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC)
+        painting = yield from stretched(self._painted(rescaled(rgb, 1 / scale, wrap), weights, wrap), 0, first)
+        painting = _resized(
+            painting, rgb.size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC, wrap
+        )
         if scale < 1:
             return painting
         # Enlarged strokes are blurred. Painted over once more they are sharp again, and stay large. The share of the
         # photo keeps its contours, and makes the step from a brush of 1 to a slightly larger one a small one.
         again = Image.blend(painting, rgb, 1 / scale**2)
-        return (yield from stretched(self._painted(again, weights), first, 1))
+        return (yield from stretched(self._painted(again, weights, wrap), first, 1))
 
-    def _painted(self, rgb: Image.Image, weights: Tensor) -> Steps[Image.Image]:
+    def _painted(self, rgb: Image.Image, weights: Tensor, wrap: bool) -> Steps[Image.Image]:
+        if wrap and rgb.width % STRIDE:  # all around there is room for whole cells only
+            fitting = _resized(rgb, (rgb.width + -rgb.width % STRIDE, rgb.height), Image.Resampling.BICUBIC, wrap)
+            painting = yield from self._painted(fitting, weights, wrap)
+            return _resized(painting, rgb.size, Image.Resampling.BICUBIC, wrap)
         painting, done = Image.new("RGB", rgb.size), 0
-        for box, tile in self._paint(rgb, weights):
+        for box, tile in self._paint(rgb, weights, wrap):
             if not tile.isfinite().all():  # as 8 bits it would be black
                 raise InputError(
                     "The network of {styles} paints no picture, its weights are damaged: use another copy of the pack.",
@@ -161,17 +184,18 @@ class Painter:
         most = max(mix.values())  # first to at most 1: float32 does not hold 1e-60
         return self.generator.style_weights({name: w / most for name, w in mix.items()}).to(self.device)
 
-    def _paint(self, rgb: Image.Image, weights: Tensor) -> Iterator[tuple[Box, Tensor]]:
+    def _paint(self, rgb: Image.Image, weights: Tensor, wrap: bool) -> Iterator[tuple[Box, Tensor]]:
         """Painted boxes (1, 3, h, w) that together cover the picture."""
         width, height = rgb.size
-        if width * height <= WHOLE_PIXELS:
-            yield (0, 0, width, height), self.generator(self._tensor(rgb), weights)
+        if width * height <= WHOLE_PIXELS and not wrap:
+            yield (0, 0, width, height), self.network(self._tensor(rgb), weights)
             return
-        plain = self.generator.fold(weights, self.generator.measure(self._tensor(_thumbnail(rgb)), weights))
+        plain = self.network.fold(weights, self.network.measure(self._tensor(_thumbnail(rgb)), weights))
         for box in _tiles(width, height, TILE_SIZE):
-            around = _grow(box, self.generator.margin, width, height)
+            around = _grow(box, self.generator.margin, width, height, wrap)
             corner = torch.tensor([[around[1], around[0]]], device=self.device)
-            painted = plain(self._tensor(rgb.crop(around)), corner)
+            tile = _cut_around(rgb, around) if wrap else rgb.crop(around)
+            painted = plain(self._tensor(tile), corner, width if wrap else None)
             left, top = box[0] - around[0], box[1] - around[1]
             yield box, painted[..., top : top + box[3] - box[1], left : left + box[2] - box[0]]
 
@@ -189,6 +213,7 @@ class OverlaidPainter(Painter):
     def __init__(self, painters: Mapping[str, tuple[Painter, str]]) -> None:
         first = next(iter(painters.values()))[0]
         self.device, self.dtype, self.generator, self.folder = first.device, first.dtype, first.generator, None
+        self.backend = first.backend
         self._painters = dict(painters)
 
     @property
@@ -196,13 +221,15 @@ class OverlaidPainter(Painter):
         """Name -> title of every style of the mix."""
         return {name: painter.styles[own] for name, (painter, own) in self._painters.items()}
 
-    def paint_steps(self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0) -> Steps[Image.Image]:
+    def paint_steps(
+        self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0, wrap: bool = False
+    ) -> Steps[Image.Image]:
         """The weighted mean of the paintings, within a level; arguments as `Painter.paint_steps`."""
         laid, total, parts = None, 0.0, {name: share for name, share in mix.items() if share}
         for place, (name, share) in enumerate(parts.items()):
             painter, own = self._painters[name]
             start, end = place / len(parts), (place + 1) / len(parts)
-            painting = yield from stretched(painter.paint_steps(rgb, {own: 1.0}, scale), start, end)
+            painting = yield from stretched(painter.paint_steps(rgb, {own: 1.0}, scale, wrap), start, end)
             total += share
             laid = painting if laid is None else Image.blend(laid, painting, share / total)
         return laid
@@ -224,9 +251,19 @@ def check_size(size: tuple[int, int]) -> None:
 
 
 def place_of(
-    device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    device: str | torch.device | None = None, dtype: torch.dtype | None = None, backend: str = "torch"
 ) -> tuple[torch.device, torch.dtype]:
-    """Where to paint, and in which arithmetic: what is given, else the fastest there is."""
+    """Where to paint, and in which arithmetic: what is given, else the fastest there is.
+
+    Raises:
+        InputError: an unknown backend, or a device or dtype that it does not have.
+    """
+    if backend not in BACKENDS:
+        raise InputError("The backend is torch or onnx, not {value}.", value=shown(backend))
+    if backend == "onnx":
+        if torch.device(device or "cpu").type != "cpu" or dtype not in (None, torch.float32):
+            raise InputError("The backend onnx paints on the processor in float32: leave device and dtype out.")
+        return torch.device("cpu"), torch.float32
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return device, dtype or fastest_dtype(device)
 
@@ -245,15 +282,30 @@ def _cpu_has_bfloat16() -> bool:
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
-def rescaled(rgb: Image.Image, scale: float) -> Image.Image:
+def rescaled(rgb: Image.Image, scale: float, wrap: bool = False) -> Image.Image:
     """The picture at that scale, no side of it below what can be painted."""
     size = (max(LEAST_SIDE, round(rgb.width * scale)), max(LEAST_SIDE, round(rgb.height * scale)))
-    return rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return _resized(rgb, size, Image.Resampling.LANCZOS, wrap, reducing_gap=3.0)
+
+
+def _resized(
+    rgb: Image.Image,
+    size: tuple[int, int],
+    resample: Image.Resampling,
+    wrap: bool,
+    reducing_gap: float | None = None,
+) -> Image.Image:
+    """The picture at that size; `wrap`: what lies beyond an edge is what the other edge begins with."""
+    if not wrap:
+        return rgb.resize(size, resample, reducing_gap=reducing_gap)
+    edge = 4 * math.ceil(max(1, rgb.width / size[0]))  # further than any filter reaches
+    box = (edge, 0, edge + rgb.width, rgb.height)
+    return _cut_around(rgb, (-edge, 0, rgb.width + edge, rgb.height)).resize(size, resample, box, reducing_gap)
 
 
 def _thumbnail(rgb: Image.Image) -> Image.Image:
     """The whole picture with about WHOLE_PIXELS pixels: what its statistics are measured on."""
-    return rescaled(rgb, math.sqrt(WHOLE_PIXELS / (rgb.width * rgb.height)))
+    return rescaled(rgb, min(1, math.sqrt(WHOLE_PIXELS / (rgb.width * rgb.height))))
 
 
 def _tiles(width: int, height: int, side: int) -> Iterator[Box]:
@@ -262,8 +314,16 @@ def _tiles(width: int, height: int, side: int) -> Iterator[Box]:
             yield left, top, min(left + side, width), min(top + side, height)
 
 
-def _grow(box: Box, margin: int, width: int, height: int) -> Box:
+def _cut_around(rgb: Image.Image, box: Box) -> Image.Image:
+    """A box of a picture whose left edge continues the right one."""
+    left, top, right, bottom = box
+    return Image.fromarray(np.asarray(rgb)[top:bottom].take(range(left, right), axis=1, mode="wrap"))
+
+
+def _grow(box: Box, margin: int, width: int, height: int, wrap: bool = False) -> Box:
     """The box with its margin, inside the picture; the margin is a whole number of cells, so cells stay in place."""
     assert margin % STRIDE == 0 and TILE_SIZE % STRIDE == 0
     left, top, right, bottom = box
+    if wrap:
+        return left - margin, max(0, top - margin), right + margin, min(height, bottom + margin)
     return max(0, left - margin), max(0, top - margin), min(width, right + margin), min(height, bottom + margin)

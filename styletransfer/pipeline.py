@@ -29,6 +29,7 @@ class StyleTransferPipeline(Painter):
         folder: the pack it came from, for its sample pictures.
         device: where to paint; the fastest one there is when None.
         dtype: of the convolutions; bfloat16 where the device computes it natively when None, else float32.
+        backend: "torch", or "onnx" for onnxruntime, which paints on the processor in float32.
     """
 
     @classmethod
@@ -43,6 +44,7 @@ class StyleTransferPipeline(Painter):
         torch_dtype: torch.dtype | None = None,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
+        backend: str = "torch",
     ) -> "StyleTransferPipeline":
         """Load a style pack.
 
@@ -56,11 +58,13 @@ class StyleTransferPipeline(Painter):
             torch_dtype: of the convolutions, as diffusers calls it; the same as `dtype`.
             device: where to paint; the fastest one there is when None.
             dtype: of the convolutions; bfloat16 where the device computes it natively when None, else float32.
+            backend: "torch", or "onnx" for onnxruntime, which paints on the processor in float32.
 
         Raises:
-            InputError: no pack of that name, no way to it, or not a sound one; or a revision of a folder.
+            InputError: no pack of that name, no way to it, or not a sound one; a revision of a folder; or a backend
+                that is unknown or not installed.
         """
-        place = {"device": device, "dtype": dtype or torch_dtype}
+        place = {"device": device, "dtype": dtype or torch_dtype, "backend": backend}
         if source is None:
             return ShippedPipeline(shipped_catalog(), **place)
         folder = repos.resolve_pack(
@@ -78,6 +82,7 @@ class StyleTransferPipeline(Painter):
         brush_size: float = 1.0,
         keep_colors: bool = False,
         mask: Mask | None = None,
+        wrap: bool = False,
     ) -> Image.Image | list[Image.Image]:
         """Paint a photo, or several in the same settings.
 
@@ -93,6 +98,8 @@ class StyleTransferPipeline(Painter):
             keep_colors: luminance from the painting, color from the photo.
             mask: a picture, white where to paint, stretched over the photo. Its edge is softened inwards; where it is
                 black, the photo's pixels stay exactly.
+            wrap: whether the photo's left edge continues the right one, as in a panorama all around: so does the
+                painting's then.
 
         Returns:
             RGB, or RGBA where the photo has transparency (kept bit for bit), as large as the upright photo; of several
@@ -101,7 +108,7 @@ class StyleTransferPipeline(Painter):
         Raises:
             InputError: unreadable or too small photo or mask, unknown style, or a setting out of bounds.
         """
-        turns = {"strength": strength, "brush_size": brush_size, "keep_colors": keep_colors, "mask": mask}
+        turns = {"strength": strength, "brush_size": brush_size, "keep_colors": keep_colors, "mask": mask, "wrap": wrap}
         settings = PaintSettings.of(style, **turns)
         several = _several(photo)
         if several is None:
@@ -114,13 +121,18 @@ class ShippedPipeline(StyleTransferPipeline):
 
     Args:
         catalog: of the styles; the pipeline moves its painters.
-        device, dtype: as for `StyleTransferPipeline`.
+        device, dtype, backend: as for `StyleTransferPipeline`.
     """
 
     def __init__(
-        self, catalog: Catalog, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+        self,
+        catalog: Catalog,
+        *,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        backend: str = "torch",
     ) -> None:
-        self.catalog, self.folder = catalog, None
+        self.catalog, self.folder, self.backend = catalog, None, backend
         self.placed(device, dtype)
 
     @property
@@ -145,14 +157,16 @@ class ShippedPipeline(StyleTransferPipeline):
         painter, mix = self.catalog.pipeline(settings.mix)
         return painter.steps(photo, replace(settings, style=mix), layers=layers)
 
-    def paint_steps(self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0) -> Steps[Image.Image]:
+    def paint_steps(
+        self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0, wrap: bool = False
+    ) -> Steps[Image.Image]:
         """As `Painter.paint_steps`, by the painter of the style or of the mix."""
         painter, names = self.catalog.pipeline(mix)
-        return painter.paint_steps(rgb, names, scale)
+        return painter.paint_steps(rgb, names, scale, wrap)
 
     def placed(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "ShippedPipeline":
         """The pipeline itself, which paints there from here on."""
-        self.device, self.dtype = self.catalog.move(device, dtype)
+        self.device, self.dtype = self.catalog.move(device, dtype, self.backend)
         return self
 
 

@@ -68,12 +68,13 @@ def record_of(settings: PaintSettings, photo: str = "", pack: str = "") -> dict[
         "brush_size": settings.brush_size,
         "keep_colors": settings.keep_colors,
         "mask": None if settings.mask is None else mask_to_text(settings.mask),
+        **({"wrap": True} if settings.wrap else {}),
     }
 
 
 def settings_of(record: Mapping[str, Any]) -> PaintSettings:
     """The settings of a record; raises InputError where they are out of bounds, or its mask was left out or damaged."""
-    names = ("style", "strength", "brush_size", "keep_colors")
+    names = ("style", "strength", "brush_size", "keep_colors", "wrap")
     mask = record.get("mask")
     return PaintSettings(**{name: record[name] for name in names if name in record}, mask=mask and mask_from_text(mask))
 

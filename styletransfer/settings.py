@@ -33,6 +33,7 @@ class PaintSettings:
             size; smaller ones get them as they were learned.
         keep_colors: luminance from the painting, color from the photo.
         mask: a picture, opened or not, white where to paint; None: everywhere. It is kept as an "L" image.
+        wrap: whether the left edge continues the right one, as in a panorama all around.
 
     Raises:
         InputError: a value out of its bounds or of another kind, or a mask that cannot be read.
@@ -43,6 +44,7 @@ class PaintSettings:
     brush_size: float = 1.0
     keep_colors: bool = False
     mask: Mask | None = field(default=None, repr=False)
+    wrap: bool = False
 
     def __post_init__(self) -> None:
         checked = {
@@ -51,8 +53,9 @@ class PaintSettings:
             "brush_size": _number(
                 self.brush_size, "The brush size must be {least} to {most}, not {value}.", BRUSH_SIZES
             ),
-            "keep_colors": _switch(self.keep_colors),
+            "keep_colors": _switch(self.keep_colors, "Keeping the colors is true or false, not {value}."),
             "mask": None if self.mask is None else _as_mask(self.mask),
+            "wrap": _switch(self.wrap, "Wrapping is true or false, not {value}."),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -108,9 +111,9 @@ def _checked_mix(mix: Any) -> dict[str, float]:
     return shares
 
 
-def _switch(value: Any) -> bool:
+def _switch(value: Any, refusal: str) -> bool:
     if not isinstance(value, bool | np.bool_):
-        raise InputError("Keeping the colors is true or false, not {value}.", value=shown(value))
+        raise InputError(refusal, value=shown(value))
     return bool(value)
 
 

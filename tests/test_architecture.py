@@ -30,9 +30,10 @@ MAY_IMPORT = {
     "data": {"images", "hub.errors"},
     "pipeline": {"images", "models", "packs", "hub", "data.crops"},
     "evaluation": BELOW,
+    "export": (BELOW - {"data"}) | {"page.look", "page.texts"},  # the same look and words
     "training": BELOW,
     "page": (BELOW - {"data"}) | {"evaluation"},
-    "cli": BELOW | {"evaluation", "training"},
+    "cli": BELOW | {"evaluation", "export", "training"},
 }
 DOORS = {
     "__main__.py": "cli.paint",

@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "styletransfer"
 FILES = ("pyproject.toml", "README.md", "LICENSE", "requirements.txt")
 DATA = ("styles", "examples", "assets")  # beside the package in the checkout, inside it in a wheel
-OPTIONAL = {"spaces"}  # a ZeroGPU Space brings it; without it the page does without
+# A ZeroGPU Space brings `spaces`, without which the page does; the others are the extra "onnx" of pyproject.toml.
+OPTIONAL = {"spaces", "onnx", "onnxruntime"}
 
 
 def declared():
@@ -46,6 +47,13 @@ def imported():
 def test_every_imported_library_is_declared_and_every_declared_one_imported():
     origins = packages_distributions()
     assert {spelled(origins[name][0]) for name in imported()} == declared()
+
+
+def test_what_only_some_need_is_an_extra_that_the_tests_install():
+    extra = re.search(r"^onnx = (\[.*?\])", (ROOT / "pyproject.toml").read_text(), re.M)[1]
+    wanted = ast.literal_eval(extra)
+    assert {re.match(r"\w+", each)[0] for each in wanted} == OPTIONAL - {"spaces"}
+    assert set(wanted) <= set((ROOT / "requirements-dev.txt").read_text().splitlines())
 
 
 def test_every_room_is_a_package_of_the_wheel():

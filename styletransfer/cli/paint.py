@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from tqdm import tqdm
 
 from styletransfer.cli import evaluate as evaluate_command
+from styletransfer.cli import export as export_command
 from styletransfer.cli import hub as hub_commands
 from styletransfer.errors import InputError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from styletransfer.settings import PaintSettings
 
 PROGRAM = "python -m styletransfer"
+COMMANDS = (*evaluate_command.COMMANDS, *export_command.COMMANDS, *hub_commands.COMMANDS)
 SUCCESS, SOME_FAILED, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 Mix = Mapping[str, float]
@@ -37,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return hub_commands.run(_Parser(prog=PROGRAM), arguments)
         if arguments and arguments[0] in evaluate_command.COMMANDS:  # for a photo of that name write ./evaluate
             return evaluate_command.run(arguments, _Parser)
+        if arguments and arguments[0] in export_command.COMMANDS:
+            return export_command.run(arguments, _Parser)
         return _run(_parser().parse_intermixed_args(arguments))
     except InputError as error:
         if "--debug" in arguments:
@@ -58,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
         description="Paint a photo, several photos, or every photo of a folder.",
-        epilog=f"Packs: {PROGRAM} {'|'.join((*evaluate_command.COMMANDS, *hub_commands.COMMANDS))} --help",
+        epilog=f"Packs: {PROGRAM} {'|'.join(COMMANDS)} --help",
     )
     parser.add_argument(
         "photo", type=Path, nargs="*", help="a picture file or a folder of them; name as many as you like"
@@ -88,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--keep-colors", action="store_true", help="keep the photo's colors, paint its light")
     parser.add_argument("--mask", type=Path, metavar="PATH", help="a picture, white where to paint")
+    parser.add_argument(
+        "--wrap", action="store_true", help="the photo's left edge continues the right one, as in a full panorama"
+    )
     parser.add_argument(
         "--pack",
         metavar="PACK",
@@ -225,7 +232,7 @@ def _checked(options: argparse.Namespace) -> tuple["StyleTransferPipeline", "Pai
 
     from styletransfer.settings import PaintSettings
 
-    names = ("style", "strength", "brush_size", "keep_colors", "mask")
+    names = ("style", "strength", "brush_size", "keep_colors", "mask", "wrap")
     settings = PaintSettings(**{name: getattr(options, name) for name in names})
     pipeline = _pipeline(options)
     pipeline(Image.new("RGB", (16, 16)), settings)

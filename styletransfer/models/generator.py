@@ -264,14 +264,21 @@ class PlainGenerator(nn.Module):
         super().__init__()
         self.convs, self.grain = nn.ModuleList(convs), grain
 
-    def forward(self, photo: Tensor, corner: Tensor | None = None) -> Tensor:
-        """(1, 3, H, W) in [-1, 1] -> painting of the same shape; `corner` as for `Generator`."""
-        photo = with_grain(photo, self.grain, corner)
+    def forward(self, photo: Tensor, corner: Tensor | None = None, around: int | None = None) -> Tensor:
+        """(1, 3, H, W) in [-1, 1] -> painting of the same shape; `corner` and `around` as for `with_grain`."""
+        photo = with_grain(photo, self.grain, corner, around)
         return _wire(photo.to(self.convs[-1].weight.dtype), list(self.convs))
 
 
-def with_grain(photo: Tensor, amount: float, corner: Tensor | None = None) -> Tensor:
-    """Photos (N, 3, H, W) with the grain of their place in the picture; `corner` (N, 2): top and left, None for 0."""
+def with_grain(photo: Tensor, amount: float, corner: Tensor | None = None, around: int | None = None) -> Tensor:
+    """Photos (N, 3, H, W) with the grain of their place in the picture.
+
+    Args:
+        photo: in [-1, 1].
+        amount: deviation of the grain.
+        corner: (N, 2) whole numbers, top and left in the picture; None for 0.
+        around: width of a picture whose left edge continues the right one; None for others.
+    """
     if not amount:
         return photo
     field, (height, width) = _grain().to(photo), photo.shape[-2:]
@@ -279,21 +286,38 @@ def with_grain(photo: Tensor, amount: float, corner: Tensor | None = None) -> Te
         return torch.add(photo, field[:height, :width], alpha=amount)
     down, across = (torch.arange(side, device=photo.device) for side in (height, width))
     corner = torch.zeros(1, 2, dtype=torch.long, device=photo.device) if corner is None else corner
-    down, across = ((start[:, None] + run) % GRAIN_SIDE for start, run in zip(corner.T, (down, across), strict=True))
+    down, across = (start[:, None] + run for start, run in zip(corner.T, (down, across), strict=True))
+    down, across = down % GRAIN_SIDE, (across if around is None else across % around) % GRAIN_SIDE
     return torch.add(photo, field[down[:, :, None], across[:, None, :]][:, None], alpha=amount)
 
 
 @lru_cache(maxsize=1)
 def _grain() -> Tensor:
     """(GRAIN_SIDE, GRAIN_SIDE) of deviation 1; its edges fit together, so it repeats without a seam."""
-    source, field = torch.Generator().manual_seed(0), torch.zeros(1, 1, GRAIN_SIDE, GRAIN_SIDE)
-    for cell in GRAIN_CELLS:
-        cells = GRAIN_SIDE // cell
-        values = F.pad(torch.randn(1, 1, cells, cells, generator=source), (2, 2, 2, 2), mode="circular")
-        smooth = F.interpolate(values, scale_factor=cell, mode="bicubic", align_corners=False)
-        smooth = smooth[..., 2 * cell : -2 * cell, 2 * cell : -2 * cell]
-        field += smooth / smooth.std()
-    return (field / field.std())[0, 0]
+    field = sum(_woven(cells, size) / _woven(cells, size).std() for size, cells in _coarse_grain())
+    return field / field.std()
+
+
+def grain_cells() -> list[tuple[int, Tensor]]:
+    """What the grain is woven from: the size of its grains in pixels, and their coarse field (1, 1, n + 4, n + 4).
+
+    A field overlaps itself by two cells on each side. Enlarged by the size with bicubic interpolation, without that
+    rim, and added up, the three are the grain.
+    """
+    scaled = [(size, cells / _woven(cells, size).std()) for size, cells in _coarse_grain()]
+    whole = sum(_woven(cells, size) for size, cells in scaled).std()
+    return [(size, cells / whole) for size, cells in scaled]
+
+
+def _coarse_grain() -> list[tuple[int, Tensor]]:
+    source, counts = torch.Generator().manual_seed(0), [(size, GRAIN_SIDE // size) for size in GRAIN_CELLS]
+    fields = [(size, torch.randn(1, 1, count, count, generator=source)) for size, count in counts]
+    return [(size, F.pad(field, (2, 2, 2, 2), mode="circular")) for size, field in fields]
+
+
+def _woven(cells: Tensor, size: int) -> Tensor:
+    smooth = F.interpolate(cells, scale_factor=size, mode="bicubic", align_corners=False)
+    return smooth[0, 0, 2 * size : -2 * size, 2 * size : -2 * size]
 
 
 def _wire(photo: Tensor, layers: Sequence[Layer]) -> Tensor:
@@ -334,9 +358,14 @@ def _without_alternation(x: Tensor) -> Tensor:
     Such a pattern keeps step with the grid of cells, and once interpolated the next ReLU would make the grid visible.
     The filter, 1 - sin^4(pi f) in each direction, is zero there and hardly touches what is slower.
     """
-    taps = torch.tensor([-1.0, 4.0, 10.0, 4.0, -1.0], device=x.device, dtype=x.dtype) / 16
-    kernel = (taps[:, None] * taps).expand(x.shape[1], 1, 5, 5)
+    kernel = alternation_kernel().to(x).expand(x.shape[1], 1, 5, 5)
     return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), kernel, groups=x.shape[1])
+
+
+def alternation_kernel() -> Tensor:
+    """(5, 5) of `_without_alternation`."""
+    taps = torch.tensor([-1.0, 4.0, 10.0, 4.0, -1.0]) / 16
+    return taps[:, None] * taps
 
 
 def _relu(x: Tensor) -> Tensor:

@@ -152,10 +152,19 @@ def _detail(picture: Image.Image) -> Image.Image:
     return picture.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
 
 
+def swatch(sample: Image.Image) -> bytes:
+    """What a card shows of a sample, as WebP: a part of it, where strokes are large enough to be seen."""
+    return _as_file(_detail(sample))
+
+
 def _as_data(picture: Image.Image) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(_as_file(picture)).decode('ascii')}"
+
+
+def _as_file(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     ImageOps.fit(picture, (SWATCH_SIZE, SWATCH_SIZE)).save(file, "WEBP", quality=80)
-    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+    return file.getvalue()
 
 
 class QuietPreviews:

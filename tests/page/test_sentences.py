@@ -33,6 +33,9 @@ UNSEEN = {  # said to whoever starts the server, writes a pack or calls the libr
     "{pack} is not a discriminator for {styles} styles: it belongs to another pack.",
     "The {file} of {pack} must have a boolean spectral_norm and a finite number undecided.",
     "The list of photos is empty: give at least one.",
+    "Wrapping is true or false, not {value}.",
+    "The backend is torch or onnx, not {value}.",
+    "The backend onnx paints on the processor in float32: leave device and dtype out.",
 }
 MAKERS = ("InputError", "Sentence", "say")
 HAN = re.compile(r"[\u4e00-\u9fff]")
