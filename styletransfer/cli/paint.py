@@ -1,4 +1,4 @@
-"""The command line: photos or folders of photos in, paintings out; `evaluate` measures a pack."""
+"""The command line: photos or folders of photos in, paintings out; `learn` makes a style, `evaluate` measures one."""
 
 import argparse
 import sys
@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from styletransfer.cli import evaluate as evaluate_command
 from styletransfer.cli import hub as hub_commands
+from styletransfer.cli import learn as learn_command
 from styletransfer.errors import InputError
 
 # What needs torch is imported where it is used: --help and mistyped arguments are answered at once.
@@ -23,6 +24,8 @@ PROGRAM = "python -m styletransfer"
 SUCCESS, SOME_FAILED, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 Mix = Mapping[str, float]
+
+_OTHERS = (*learn_command.COMMANDS, *evaluate_command.COMMANDS, *hub_commands.COMMANDS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return hub_commands.run(_Parser(prog=PROGRAM), arguments)
         if arguments and arguments[0] in evaluate_command.COMMANDS:  # for a photo of that name write ./evaluate
             return evaluate_command.run(arguments, _Parser)
+        if arguments and arguments[0] in learn_command.COMMANDS:
+            return learn_command.run(arguments, _Parser)
         return _run(_parser().parse_intermixed_args(arguments))
     except InputError as error:
         if "--debug" in arguments:
@@ -58,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
         description="Paint a photo, several photos, or every photo of a folder.",
-        epilog=f"Packs: {PROGRAM} {'|'.join((*evaluate_command.COMMANDS, *hub_commands.COMMANDS))} --help",
+        epilog=f"Packs: {PROGRAM} {'|'.join(_OTHERS)} --help",
     )
     parser.add_argument(
         "photo", type=Path, nargs="*", help="a picture file or a folder of them; name as many as you like"

@@ -257,13 +257,16 @@ class Objective(nn.Module):
         if self.style or self.matching:
             self._learn(paintings)
 
-    def forward(self, fake_painting: Tensor, photo: Tensor, style_weights: Tensor, step: int = 0) -> dict[str, Tensor]:
+    def forward(
+        self, fake_painting: Tensor, photo: Tensor, style_weights: Tensor, step: int = 0, done: float | None = None
+    ) -> dict[str, Tensor]:
         """Weighted terms by name.
 
         Args:
             fake_painting, photo: (N, 3, H, W) in [-1, 1].
             style_weights: (N, S), the style asked of each.
             step: decides the random directions and places.
+            done: share of the run that is behind, for runs that end by the clock; None: as the config's steps say.
         """
         config, terms, draws = self.config, {}, Draws(self.config.seed, step)
         look = self._look(fake_painting, self._window(fake_painting, draws))
@@ -276,7 +279,7 @@ class Objective(nn.Module):
             asked = {name: calmness * term(calm, style_weights, draws) for name, term in self.style.items()}
             terms["calm"] = config.calm_weight * sum(weights[name] * loss.mean() for name, loss in asked.items())
         if self.content:
-            weight = config.content_loss_weight * self._ramp(step)
+            weight = config.content_loss_weight * self._ramp(step / config.steps if done is None else done)
             terms["content"] = weight * self.content(look, self._look(photo), style_weights).mean()
         if self.matching:
             terms["feature_matching"] = (
@@ -284,10 +287,10 @@ class Objective(nn.Module):
             )
         return terms | self._of_pixels(fake_painting, photo)
 
-    def _ramp(self, step: int) -> float:
-        """Share of the content weight at a step: asked for in full from the start, it forbids the first strokes."""
-        last = self.config.content_ramp * self.config.steps
-        return FIRST_CONTENT + (1 - FIRST_CONTENT) * min(1.0, step / last) if last else 1.0
+    def _ramp(self, done: float) -> float:
+        """Share of the content weight: asked for in full from the start, it forbids the first strokes."""
+        ramp = self.config.content_ramp
+        return FIRST_CONTENT + (1 - FIRST_CONTENT) * min(1.0, done / ramp) if ramp else 1.0
 
     def _of_pixels(self, fake_painting: Tensor, photo: Tensor) -> dict[str, Tensor]:
         config = self.config
