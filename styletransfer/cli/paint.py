@@ -13,6 +13,7 @@ from tqdm import tqdm
 from styletransfer.cli import evaluate as evaluate_command
 from styletransfer.cli import hub as hub_commands
 from styletransfer.cli import learn as learn_command
+from styletransfer.cli import optimize as optimize_command
 from styletransfer.errors import InputError
 
 # What needs torch is imported where it is used: --help and mistyped arguments are answered at once.
@@ -25,7 +26,7 @@ SUCCESS, SOME_FAILED, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 Mix = Mapping[str, float]
 
-_OTHERS = (*learn_command.COMMANDS, *evaluate_command.COMMANDS, *hub_commands.COMMANDS)
+_OTHERS = (*learn_command.COMMANDS, *optimize_command.COMMANDS, *evaluate_command.COMMANDS, *hub_commands.COMMANDS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,8 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return hub_commands.run(_Parser(prog=PROGRAM), arguments)
         if arguments and arguments[0] in evaluate_command.COMMANDS:  # for a photo of that name write ./evaluate
             return evaluate_command.run(arguments, _Parser)
-        if arguments and arguments[0] in learn_command.COMMANDS:
-            return learn_command.run(arguments, _Parser)
+        for command in (learn_command, optimize_command):
+            if arguments and arguments[0] in command.COMMANDS:
+                return command.run(arguments, _Parser)
         return _run(_parser().parse_intermixed_args(arguments))
     except InputError as error:
         if "--debug" in arguments:

@@ -1,1 +1,1 @@
-"""A style of one's own from one painting, in minutes, and one picture optimised until it is painted."""
+"""A style of one's own from one painting, in minutes, and one picture optimized until it is painted."""

@@ -74,7 +74,7 @@ class Fit:
         with in_fastest(self.device):
             fake_painting = self.generator(photo, style, corner=corner)
             inner, inner_photo = (_inside(x, self.config.loss_margin) for x in (fake_painting, photo))
-            terms = self.objective(inner, inner_photo, style, self.steps, done)
+            terms = self.objective(inner, inner_photo, style, self.steps, done=done)
             terms["border"] = self.config.border_weight * losses.border_loss(fake_painting, photo)
         sum(terms.values()).backward()
         self._update(done)

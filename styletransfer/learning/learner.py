@@ -86,10 +86,10 @@ class Learner:
         self.notes: tuple[Sentence, ...] = prepared.notes
         self.painting = painting.name if isinstance(painting, Path) else Path(str(painting)).name[:80]
         self.device, _ = place_of(device)
-        self.config = learning_config(name, weights or NetworkWeights(), seed=seed)
+        self.config = learning_config([name], weights or NetworkWeights(), seed=seed)
         self.photos = [load_picture(photo).rgb for photo in photos or shipped_photos()]
         bases = [named_base(base)] if base else likely_bases()
-        self.objective = build_objective(self.config, scaled_painting(self.config, prepared.rgb), self.device)
+        self.objective = build_objective(self.config, {name: scaled_painting(self.config, prepared.rgb)}, self.device)
         self.base: Base = bases[0] if base else nearest(bases, self.objective, self.photos, self.device)
         start = self.base.generator(name, self.title)
         self.fit = Fit(start, self.objective, self.photos, device=self.device)

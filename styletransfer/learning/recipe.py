@@ -1,5 +1,6 @@
 """What is asked of a style that is learned in minutes: the settings of the objective, and the networks that look."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,10 +43,10 @@ class NetworkWeights:
     lpips: str | None = None
 
 
-def learning_config(style: str, weights: NetworkWeights, **settings: object) -> TrainingConfig:
-    """The objective of one style, by name; `settings` of TrainingConfig stand over the recipe."""
+def learning_config(names: Sequence[str], weights: NetworkWeights, **settings: object) -> TrainingConfig:
+    """The objective of styles, by their names; `settings` of TrainingConfig stand over the recipe."""
     recipe = {
-        "style": (f"{style}=painting",),
+        "style": tuple(f"{name}=painting" for name in names),
         "crop_size": CROP_SIZE,
         "photo_scale": PHOTO_SCALE,
         "painting_size": PAINTING_SIZE,
@@ -71,14 +72,14 @@ def scaled_painting(config: TrainingConfig, rgb: Image.Image) -> Tensor:
     return picture_to_tensor(rgb.resize(cropper.painting_scaled(rgb.size), Image.Resampling.LANCZOS, reducing_gap=3.0))
 
 
-def build_objective(config: TrainingConfig, painting: Tensor, device: torch.device) -> Objective:
-    """The objective with the painting (1, 3, H, W) in [-1, 1] as its style.
+def build_objective(config: TrainingConfig, paintings: Mapping[str, Tensor], device: torch.device) -> Objective:
+    """The objective with paintings (1, 3, H, W) in [-1, 1], each as the style of that name.
 
     Raises:
         InputError: a file of weights cannot be used, or none can be downloaded.
     """
     try:
-        return Objective(config, lambda style, limit: [painting], device)
+        return Objective(config, lambda style, limit: [paintings[style]], device)
     except DownloadError as error:
         raise InputError(
             "The weights of {network} cannot be downloaded ({reason}): give files with --style-network-weights and "

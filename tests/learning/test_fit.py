@@ -16,8 +16,10 @@ RANDOM = NetworkWeights(style="random", content="random")  # untrained filters, 
 
 @pytest.fixture
 def objective(painting_file):
-    config = learning_config("mine", RANDOM, crop_size=128, painting_size=160, calm_size=64, style_window=64)
-    return build_objective(config, scaled_painting(config, load_picture(painting_file).rgb), torch.device("cpu"))
+    config = learning_config(["mine"], RANDOM, crop_size=128, painting_size=160, calm_size=64, style_window=64)
+    return build_objective(
+        config, {"mine": scaled_painting(config, load_picture(painting_file).rgb)}, torch.device("cpu")
+    )
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def test_an_update_that_is_no_number_is_left_out(fit, monkeypatch):
     monkeypatch.setattr(
         learning.objective,
         "forward",
-        lambda *given: {name: value * torch.nan for name, value in broken(*given).items()},
+        lambda *a, **b: {name: value * torch.nan for name, value in broken(*a, **b).items()},
     )
     learning.step(0.0)
     assert (learning.steps, learning.skipped) == (1, 1)
