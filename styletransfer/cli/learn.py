@@ -3,7 +3,9 @@
 import argparse
 import json
 import math
+import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +39,9 @@ def run(arguments: Sequence[str], parser: type[argparse.ArgumentParser]) -> int:
     _add_inputs(made)
     add_weights(made)
     made.add_argument("--json", action="store_true", help="print progress as lines of JSON")
+    made.add_argument(
+        "--leash", action="store_true", help="end with standard input: when the program that started this one ends"
+    )
     made.add_argument("--debug", action="store_true", help="show a traceback with an error")
     return _learn(made.parse_args(arguments[1:]))
 
@@ -82,6 +87,8 @@ def _learn(options: argparse.Namespace) -> int:
     from styletransfer.images.files import save_picture
     from styletransfer.learning.learner import Learner, check_output, checked_minutes
 
+    if options.leash:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     seconds = math.inf if options.steps else checked_minutes(options.minutes) * 60
     check_output(options.output)
     if options.preview and not options.preview.absolute().parent.is_dir():
@@ -126,6 +133,11 @@ def _shown(options: argparse.Namespace, moments: "Iterator[Moment]", learner: "L
             yield moment
             if moment.is_better:
                 _tell(options, f"{moment.seconds:.0f} s: a better painting, in {options.output}")
+
+
+def _end_with_stdin() -> None:
+    sys.stdin.read()
+    os._exit(STOPPED)  # a pack is written whole or not at all, so there is nothing to wait for
 
 
 def _tell(options: argparse.Namespace, *lines: str) -> None:

@@ -23,13 +23,13 @@ FRAME_WITHIN = 0.16  # of a side: where a frame ends
 RESERVE = 2  # pixels cut off beyond the edge that was found, which blur has mixed
 
 
-def prepare_painting(source: Source) -> Picture:
+def prepare_painting(source: Source | Picture) -> Picture:
     """A painting, upright and in sRGB, cut to what was painted; `notes` say what was done to it.
 
     Raises:
         InputError: unreadable, tiny, or of one color only.
     """
-    picture = load_picture(source)
+    picture = source if isinstance(source, Picture) else load_picture(source)
     rgb, notes = picture.rgb, list(picture.notes)
     if picture.alpha is not None:
         rgb = rgb.crop(picture.alpha.point(lambda level: 255 * (level > 127)).getbbox() or (0, 0, 1, 1))
@@ -72,7 +72,7 @@ def content_box(rgb: Image.Image) -> tuple[int, int, int, int]:
     return left, top, right, bottom
 
 
-def _check(rgb: Image.Image, source: Source) -> None:
+def _check(rgb: Image.Image, source: Source | Picture) -> None:
     name = source if isinstance(source, str) else THE_PICTURE
     if min(rgb.size) < LEAST_SIDE:
         raise InputError(

@@ -70,6 +70,24 @@ def test_a_run_that_is_ended_leaves_a_whole_pack_or_none(command, tmp_path, end)
     assert load_pack(tmp_path / "mine").styles == {"mine": "Mine"}
 
 
+def test_on_a_leash_it_ends_with_who_started_it(command, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "styletransfer", *command, "--minutes", "30", "--json", "--leash"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "CUDA_VISIBLE_DEVICES": ""},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        process.stdout.readline()  # it is at work
+        process.stdin.close()
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+        process.stdout.close()
+
+
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
