@@ -19,6 +19,7 @@ from styletransfer.errors import InputError, Sentence
 from styletransfer.images.files import Picture, Source, load_picture, picture_to_tensor, tensor_to_picture
 from styletransfer.learning.paintings import prepare_painting
 from styletransfer.learning.recipe import NetworkWeights, build_objective, learning_config
+from styletransfer.models.losses import luminance
 from styletransfer.painter import check_size, place_of
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.settings import shown
@@ -27,14 +28,20 @@ INITS = ("photo", "style", "noise")
 SIZES = (128, 2048)  # pixels of the long side
 COARSEST = 192  # pixels of the long side of the first picture
 GROWTH = 2**0.5  # from one to the next
-LEAST_SIDE = 64  # pixels of a short side: the networks halve it several times
+LEAST_SIDE = 80  # pixels of a short side: the networks halve it several times
 SCALE_SHARES = 1.4  # times as long for each next picture
 LEVELS = 5  # of the pyramid
 LEARNING_RATE = 0.03  # in the units of [-1, 1]
+LAYER_RATES = (1.0, 1.0, 1.0, 0.7, 0.35)  # of it, from the coarsest layer on: Adam moves single pixels into noise
 LAST_RATE = 0.1  # share of it that is left at the end of a scale
 NOISE = 0.5  # deviation of --init noise
 # Pixels, unlike a network, can follow every photo closely, so content needs to be asked for less than there.
-CONTENT_SHARE = 0.6
+CONTENT_SHARE = 0.3
+WINDOW, WHOLE = 256, 400  # pixels: what the costliest layers see of a picture with a long side of more than WHOLE
+JITTER = 8  # pixels: networks look from another corner in each step, else their strides are painted as a grid
+CALM_EVERY = 3  # steps, in one of which style is asked of calm places alone, so that skies are painted, too
+CALM_SHARE = 0.35  # of the picture that counts as calm
+CALM_CELL = 1 / 16  # of the long side: where calmness is measured
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,8 @@ class PictureOptimizer:
         photo = self._tensor(self.photo, (width, height))
         objective = self._objectives.pop(side, None) or self._objective(side)
         regions = [None if mask is None else self._region(mask, (width, height)) for mask in self.masks]
+        everywhere = calm_places(photo)
+        calm = [everywhere if region is None else everywhere * region for region in regions]
         painted = None if any(region is None for region in regions) else torch.stack(regions).amax(dim=0)
         begin = F.interpolate(self._now, size=(height, width), mode="bicubic", antialias=True)
         pyramid = Pyramid(begin)
@@ -143,15 +152,18 @@ class PictureOptimizer:
         def picture() -> Tensor:  # where no painting is the style, the photo stays
             return pyramid() if painted is None else torch.lerp(photo, pyramid(), painted)
 
-        optimizer = torch.optim.Adam(pyramid.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
+        groups = [{"params": [layer], "share": share} for layer, share in zip(pyramid.layers, LAYER_RATES, strict=True)]
+        optimizer = torch.optim.Adam(groups, lr=LEARNING_RATE, betas=(0.9, 0.99))
         while (done := self._done(seconds, steps)) < end:
             within = max(0.0, (done - start) / (end - start))
             for group in optimizer.param_groups:
                 fading = 0.5 * (1 + math.cos(math.pi * within))
-                group["lr"] = LEARNING_RATE * (LAST_RATE + (1 - LAST_RATE) * fading)
+                group["lr"] = LEARNING_RATE * group["share"] * (LAST_RATE + (1 - LAST_RATE) * fading)
             number = self._next_style()
             style = F.one_hot(torch.tensor([number]), len(self.paintings)).float().to(self.device)
-            terms = objective(picture(), photo, style, self.steps, done=done, region=regions[number])
+            region = calm[number] if self.steps % CALM_EVERY == CALM_EVERY - 1 else regions[number]
+            seen = self._jittered(picture(), photo, region)
+            terms = objective(seen[0], seen[1], style, self.steps, done=done, region=seen[2])
             optimizer.zero_grad()
             sum(terms.values()).backward()
             optimizer.step()
@@ -174,7 +186,12 @@ class PictureOptimizer:
         """The objective at a size: the paintings are seen at the size of the picture, as they will be compared."""
         names = [f"painting-{number}" for number in range(len(self.paintings))]
         recipe = learning_config(names, self.weights, seed=self.seed)
-        config = replace(recipe, content_loss_weight=CONTENT_SHARE * recipe.content_loss_weight)
+        config = replace(
+            recipe,
+            content_loss_weight=CONTENT_SHARE * recipe.content_loss_weight,
+            style_window=WINDOW if side > WHOLE else 0,
+            calm_weight=0.0,
+        )
         seen = {name: self._tensor(p, fitted(p.size, side)) for name, p in zip(names, self.paintings, strict=True)}
         return build_objective(config, seen, self.device)
 
@@ -189,6 +206,12 @@ class PictureOptimizer:
         source = torch.Generator().manual_seed(self.seed)
         width, height = fitted(self.photo.size, COARSEST)
         return (NOISE * torch.randn(1, 3, height, width, generator=source)).clamp(-1, 1).to(self.device)
+
+    def _jittered(self, *pictures: Tensor | None) -> list[Tensor | None]:
+        """The pictures without a few rows and columns at their edges, others in each step."""
+        source = torch.Generator().manual_seed(self.seed * 1_000_003 + self.steps)
+        top, left = torch.randint(JITTER, (2,), generator=source).tolist()
+        return [None if x is None else x[..., top:, left:] for x in pictures]
 
     def _tensor(self, rgb: Image.Image, size: tuple[int, int]) -> Tensor:
         return picture_to_tensor(rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)).to(self.device)
@@ -215,6 +238,15 @@ class Pyramid(nn.Module):
         """(1, 3, H, W) in [-1, 1]."""
         whole = sum(_enlarged(layer, self.size) for layer in self.layers)
         return whole + (whole.clamp(-1, 1) - whole).detach()  # what is too bright may still become darker
+
+
+def calm_places(photo: Tensor) -> Tensor:
+    """(1, 1, H, W), 1 in the share of the photo (1, 3, H, W) whose luminance varies least around it."""
+    y = luminance(photo)
+    cell = max(3, round(CALM_CELL * max(y.shape[-2:]))) // 2 * 2 + 1
+    mean, square = (F.avg_pool2d(x, cell, 1, cell // 2, count_include_pad=False) for x in (y, y.square()))
+    deviation = (square - mean.square()).clamp_min(0)
+    return (deviation <= deviation.flatten().quantile(CALM_SHARE)).float()
 
 
 def scales(size: int) -> list[int]:

@@ -132,7 +132,7 @@ def test_sizes_rise_to_the_last(size, expected):
 
 
 def test_no_side_is_too_short_for_the_networks():
-    assert fitted((1000, 100), 512) == (640, 64)
+    assert fitted((1000, 100), 512) == (800, 80)
     assert fitted((300, 200), 150) == (150, 100)
 
 
