@@ -50,6 +50,7 @@ class PackEntry:
     styles: tuple[StyleCard, ...]
     folder: Path | None = None  # where it lies, of a local one
     is_local: bool = True  # loading it asks nobody for anything
+    is_listed: bool = True  # else only who knows the keys of its styles can use them
 
 
 class Catalog:
@@ -77,7 +78,16 @@ class Catalog:
             self._loaded.pop(entry.id, None)
             self._mixed.clear()
             self._notes.pop(entry.id, None)
-            self.version += 1
+            self.version += entry.is_listed
+
+    def remove(self, pack: str) -> None:
+        """Offer a pack no longer; nothing happens where it is not there."""
+        with self._lock:
+            entry = self._entries.pop(pack, None)
+            self._loaded.pop(pack, None)
+            self._loading.pop(pack, None)
+            self._mixed.clear()
+            self.version += entry is not None and entry.is_listed
 
     def note_failure(self, pack: str, reason: str) -> None:
         """Keep one sentence about what a pack, or a place that packs come from, is missing for."""
@@ -102,15 +112,17 @@ class Catalog:
 
     @property
     def styles(self) -> dict[str, StyleCard]:
-        """Key -> card of every style."""
+        """Key -> card of every style that is listed."""
         with self._lock:
-            return {card.key: card for entry in self._entries.values() for card in entry.styles}
+            listed = [entry for entry in self._entries.values() if entry.is_listed]
+            return {card.key: card for entry in listed for card in entry.styles}
 
     def card(self, key: str) -> StyleCard:
-        """The card of a style; raises InputError where there is none."""
-        known = self.styles
+        """The card of a style, listed or not; raises InputError where there is none."""
+        with self._lock:
+            known = {card.key: card for entry in self._entries.values() for card in entry.styles}
         if key not in known:
-            raise no_style(key, known)
+            raise no_style(key, self.styles)
         return known[key]
 
     @property
@@ -122,7 +134,8 @@ class Catalog:
     def at_hand(self) -> list[str]:
         """The keys of the styles that can be painted without the network: of local packs, and of loaded ones."""
         with self._lock:
-            entries = [entry for entry in self._entries.values() if entry.is_local or entry.id in self._loaded]
+            listed = [entry for entry in self._entries.values() if entry.is_listed]
+            entries = [entry for entry in listed if entry.is_local or entry.id in self._loaded]
             return [card.key for entry in entries for card in entry.styles]
 
     def pipeline(self, mix: Mapping[str, float]) -> tuple[Painter, dict[str, float]]:

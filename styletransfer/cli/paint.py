@@ -1,4 +1,4 @@
-"""The command line: photos or folders of photos in, paintings out; `evaluate` measures a pack."""
+"""The command line: photos or folders of photos in, paintings out; `learn` makes a style, `evaluate` measures one."""
 
 import argparse
 import sys
@@ -13,6 +13,8 @@ from tqdm import tqdm
 from styletransfer.cli import evaluate as evaluate_command
 from styletransfer.cli import export as export_command
 from styletransfer.cli import hub as hub_commands
+from styletransfer.cli import learn as learn_command
+from styletransfer.cli import optimize as optimize_command
 from styletransfer.errors import InputError
 
 # What needs torch is imported where it is used: --help and mistyped arguments are answered at once.
@@ -21,7 +23,13 @@ if TYPE_CHECKING:
     from styletransfer.settings import PaintSettings
 
 PROGRAM = "python -m styletransfer"
-COMMANDS = (*evaluate_command.COMMANDS, *export_command.COMMANDS, *hub_commands.COMMANDS)
+COMMANDS = (
+    *learn_command.COMMANDS,
+    *optimize_command.COMMANDS,
+    *evaluate_command.COMMANDS,
+    *export_command.COMMANDS,
+    *hub_commands.COMMANDS,
+)
 SUCCESS, SOME_FAILED, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 Mix = Mapping[str, float]
@@ -39,8 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return hub_commands.run(_Parser(prog=PROGRAM), arguments)
         if arguments and arguments[0] in evaluate_command.COMMANDS:  # for a photo of that name write ./evaluate
             return evaluate_command.run(arguments, _Parser)
-        if arguments and arguments[0] in export_command.COMMANDS:
-            return export_command.run(arguments, _Parser)
+        for command in (export_command, learn_command, optimize_command):
+            if arguments and arguments[0] in command.COMMANDS:
+                return command.run(arguments, _Parser)
         return _run(_parser().parse_intermixed_args(arguments))
     except InputError as error:
         if "--debug" in arguments:

@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData, hf_hub_url
 from styletransfer.errors import InputError, first_line
 from styletransfer.packs.contents import (
     CARD,
+    COMMAND,
     CONFIG,
     DISCOVERY_TAG,
     EVALUATION,
@@ -267,12 +268,16 @@ def _progress(run: Mapping[str, Any]) -> str:
 
 def _making(recipe: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     """How to train the pack again: the command, and the facts of the run that made it."""
-    lines = []
-    if recipe:
+    lines, command = [], run.get(COMMAND)
+    if isinstance(command, str):
+        lines += [f"Learned from one painting; every setting is in `{RECIPE}`.", "", f"    {_one_line(command)}", ""]
+    elif recipe:
         steps = f"up to {run[PROGRESS]}" if run.get(PROGRESS) else f"for {recipe.get('steps', '?')} steps"
         lines += [f"Trained {plain(steps)}; every setting is in `{RECIPE}`.", ""]
         lines += ["```", f"accelerate launch train_accelerate.py --config {RECIPE}", "```", ""]
-    lines += [f"- {plain(name)}: {plain(text)}" for name, text in run.items() if isinstance(text, str)]
+    lines += [
+        f"- {plain(name)}: {plain(text)}" for name, text in run.items() if isinstance(text, str) and name != COMMAND
+    ]
     datasets = _datasets(run)
     sources = [("photos", text) for text in _texts(recipe.get("photos"))]
     sources += [(f"paintings of {name}", source) for name, source in named_texts(recipe.get("style")).items()]

@@ -16,6 +16,8 @@ SAMPLES = "samples"
 DISCRIMINATOR = "discriminator"  # optional folder: the network that the generator was trained against
 PHOTO = "_photo"  # the sample that shows the photo all others were painted from; no style can have this name
 PROGRESS = "progress"  # in RUN, of a pack from the middle of a training: "step 4 of 20"
+BASE = "base"  # in RUN, of a style that was learned: the pack and revision that it started from
+COMMAND = "command"  # in RUN: what made the pack, where that was no run of train_accelerate.py
 PROJECT = "project"  # in RUN: the web address of the source that trained the pack
 DISCOVERY_TAG = "styletransfer-pack"
 

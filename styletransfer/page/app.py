@@ -18,6 +18,7 @@ from styletransfer.page.drawing import Drawing, ask_canvas, build_drawing, conne
 from styletransfer.page.events import MANY, NO_STYLE, Events, notes_of
 from styletransfer.page.head import head_settings
 from styletransfer.page.look import card_pictures, page_css, page_script, theme
+from styletransfer.page.own import Own, OwnStyles, build_own, connect_own, is_offered, workshop_of
 from styletransfer.page.progress import SAY_PLACES, let_cancel
 from styletransfer.page.server import bound_memory, examples, first_pair, gpu_decorator, lend_gpu, paint_ahead
 from styletransfer.page.studio import Limits, Studio
@@ -67,6 +68,7 @@ class Parts:
     codes: list[gr.Code]
     cancel: gr.Button
     cancelled: gr.HTML
+    own: Own | None  # where visitors are offered it
 
 
 def main() -> None:
@@ -100,6 +102,7 @@ def main() -> None:
 
 def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
     """The page over a studio; its look is given to `launch`."""
+    own_styles = OwnStyles(studio, workshop_of(studio)) if is_offered() else None
     version = studio.catalog.version  # before the cards are made: a pack that comes meanwhile is news to the page
     watching = studio.catalog.is_watching
     with AnsweringBlocks(
@@ -111,7 +114,7 @@ def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
             gr.HTML(texts("subtitle"), html_template="<p>{{value}}</p>")
         with gr.Row(elem_id="board"):
             with gr.Column(elem_id="choices"):
-                left = _left(studio, texts)
+                left = _left(studio, texts, own_styles)
             with gr.Column(elem_id="result"), gr.Column(elem_id="stage"):
                 right = _stage(studio, texts)
         below = _below(texts)
@@ -122,10 +125,12 @@ def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
         connect_visit(page, parts.visit, [parts.photo, *parts.controls, parts.file_format], parts.painting)
         _connect_painting(parts, events, studio.limits)
         _connect_rest(page, parts, events, version)
+        if own_styles:
+            connect_own(parts.own, own_styles, parts.styles, parts.mixed_in)
     return page
 
 
-def _left(studio: Studio, texts: gr.I18n) -> dict[str, object]:
+def _left(studio: Studio, texts: gr.I18n, own_styles: OwnStyles | None) -> dict[str, object]:
     with gr.Tabs():
         with gr.Tab(texts("one_photo")) as one:
             parts = _photo(texts)
@@ -134,6 +139,7 @@ def _left(studio: Studio, texts: gr.I18n) -> dict[str, object]:
     one.select(None, js=SHOW_ONE)
     several.select(None, js=SHOW_SEVERAL)
     parts |= _style_cards(studio.catalog, texts)
+    own = build_own(texts, own_styles) if own_styles else None
     percent, strength = _percent(texts("strength"), 100, "strength")
     with gr.Accordion(texts("more"), open=False, elem_id="more"):
         more, percents, drawing = _more(studio.catalog, texts)
@@ -148,6 +154,7 @@ def _left(studio: Studio, texts: gr.I18n) -> dict[str, object]:
         "settings": settings,
         "mixed_in": (more["second"], more["third"]),
         "drawing": drawing,
+        "own": own,
     }
 
 
@@ -306,6 +313,7 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
         percent.change(None, percent, share, js="percent => percent / 100", api_visibility="private")
     brought = parts.photo.change(events.follow, **shown, api_visibility="private")
     turned = [setting.change for setting in parts.settings]
+    turned += [parts.own.pulse.change] if parts.own else []
     running = [brought, gr.on([*turned, parts.button.click], events.follow, **shown, api_visibility="private")]
     for followed in running:
         followed.failure(None, js="() => { painter.fallenBehind() }")
@@ -382,7 +390,7 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events, version: int) -
     gr.on(
         [page.load, looks_again.tick],
         events.refresh,
-        seen,
+        [seen, parts.own.key] if parts.own else [seen],
         [parts.styles, parts.pictures, parts.search, *parts.mixed_in, parts.notes, seen],
         queue=False,
         show_progress="hidden",

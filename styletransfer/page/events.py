@@ -154,13 +154,18 @@ class Events:
         ]
         return {"styles": cards, "notes": [in_language(note) for note in catalog.notes]}
 
-    def refresh(self, seen: int) -> tuple[Any, ...]:
-        """Offer the styles of packs that have come since the page last looked, and say which packs are missing."""
+    def refresh(self, seen: int, own: str | None = None) -> tuple[Any, ...]:
+        """Offer the styles of packs that have come since the page last looked, and say which packs are missing.
+
+        Args:
+            seen: the catalog's version at that time.
+            own: key of a style that this visitor alone is offered.
+        """
         catalog = self.studio.catalog
         version = catalog.version
         if version == seen:
             return tuple(gr.skip() for _ in range(7))
-        offered = choices(catalog)
+        offered = choices(catalog, own)
         second, third = (gr.Dropdown(choices=[NO_STYLE, *offered]) for _ in range(2))
         notes = gr.HTML(notes_of(catalog), visible=bool(catalog.notes))
         search = gr.Textbox(visible=len(offered) > MANY)
@@ -249,6 +254,10 @@ def notes_of(catalog: Catalog) -> str:
     return report([in_language(note) for note in catalog.notes])
 
 
-def choices(catalog: Catalog) -> list[tuple[str, str]]:
-    """Title and key of every style, as a component offers them to this visitor."""
-    return [(visitors_title(card.title), key) for key, card in catalog.styles.items()]
+def choices(catalog: Catalog, own: str | None = None) -> list[tuple[str, str]]:
+    """Title and key of every style, as a component offers them to this visitor, and of the visitor's own one last."""
+    offered = [(visitors_title(card.title), key) for key, card in catalog.styles.items()]
+    try:
+        return [*offered, (catalog.card(own).title, own)] if own else offered
+    except InputError:  # taken away after its time
+        return offered

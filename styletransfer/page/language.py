@@ -37,6 +37,25 @@ SENTENCES = {
     "An example: {title}. Add a photo of yours.": "示例：{title}。请添加您自己的照片。",
     "Prints sharply up to {width} × {height} cm.": "可清晰打印至 {width} × {height} 厘米。",
     "Download": "下载",
+    "In line: {before} before yours.": "排队中：前面还有 {before} 幅。",
+    "Looking at the painting.": "正在看这幅画。",
+    "Learning: {seconds} s. Watch your photo; it gets better.": "学习中：{seconds} 秒。请看您的照片，它会越来越好。",
+    "Learned: {title} is among the styles.": "学好了：{title} 已在风格之中。",
+    "Stopped: your style stays as it is.": "已停止：您的风格保持现状。",
+    "Stopped before there was a style.": "已停止：还没有形成风格。",
+    "Too many paintings are being learned: try again in some minutes.": "正在学习的画太多了：请过几分钟再试。",
+    "The painting could not be learned: try again.": "这幅画没能学成：请再试一次。",
+    "A border or frame was left out: {width}x{height} of {whole_width}x{whole_height} pixels are learned.": (
+        "去掉了边或画框：学习 {whole_width}x{whole_height} 像素中的 {width}x{height}。"
+    ),
+    "The painting is very long: its middle is learned.": "这幅画很长：学习它的中间部分。",
+    "The painting is small, so its strokes come out soft: a larger copy helps.": (
+        "这幅画很小，笔触会显得模糊：用更大的图会更好。"
+    ),
+    "The painting is {width}x{height} pixels: the least that strokes can be learned from is {least}x{least}.": (
+        "这幅画是 {width}x{height} 像素：至少要 {least}x{least} 才能学到笔触。"
+    ),
+    "{name} is blank, so there are no strokes to learn: give a painting.": "{name}是空白的，没有笔触可学：请换一幅画。",
     "Numbers": "数值",
     "Nearly everything in your photo can still be made out.": "照片里的内容几乎都还能认出来。",
     "The shapes of your photo are still there; fine detail has become brushwork.": ("照片的轮廓还在，细节已化为笔触。"),

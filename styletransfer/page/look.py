@@ -139,11 +139,16 @@ _samples: dict[StyleCard, str] = {}  # a card never changes, and many visitors a
 
 def _sample(card: StyleCard) -> str:
     if card not in _samples:
-        try:
-            _samples[card] = _as_data(_detail(load_picture(card.sample).rgb)) if card.sample else ""
-        except InputError:  # a style without its picture is still a style
-            _samples[card] = ""
+        _samples[card] = swatch(card)
     return _samples[card]
+
+
+def swatch(card: StyleCard) -> str:
+    """The address, with the picture inside, of what a card shows of its sample; empty where there is none."""
+    try:
+        return _as_data(_detail(load_picture(card.sample).rgb)) if card.sample else ""
+    except InputError:  # a style without its picture is still a style
+        return ""
 
 
 def _detail(picture: Image.Image) -> Image.Image:

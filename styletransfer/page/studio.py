@@ -49,6 +49,8 @@ class Limits:
     max_seconds: int = 300  # of painting one photo
     queue: int = 32  # visitors waiting
     workers: int = 1  # paintings at the same time
+    own_minutes: int = 2  # for which a visitor's own painting is learned
+    own_waiting: int = 3  # visitors waiting for that
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Limits":

@@ -25,6 +25,7 @@ TARGET_PAINTINGS = 64  # of a style: as many are looked at
 CLOUD = 4096  # feature vectors kept of each layer and style, drawn from all of its paintings
 CALM_TRIES = 12  # places looked at to find a calm one
 CALM_SPREAD = 0.15  # deviation of luminance in [-1, 1] at which a place counts half as calm as a blank one
+OUTSIDE = 2.0  # added to a place's deviation where none of it lies in the region that is asked for
 FIRST_CONTENT = 0.25  # of the content weight, at the first step
 
 CPU = torch.device("cpu")
@@ -48,6 +49,7 @@ class Look:
         networks: by name.
         parts: all that will be asked for.
         window: (top, left, side) of what the network of style sees at full resolution, where it costs most.
+        region: (1, 1, H, W), 1 where style is asked for; None: everywhere.
     """
 
     def __init__(
@@ -56,29 +58,42 @@ class Look:
         networks: Mapping[str, Features],
         parts: Sequence[Part],
         window: tuple[int, int, int] | None = None,
+        region: Tensor | None = None,
     ) -> None:
         self.pictures, self.networks, self.parts, self.window = pictures, networks, parts, window
+        self.region = region
         self._seen: dict[tuple[str, int], dict[str, Tensor]] = {}
 
     def features(self, part: Part) -> list[Tensor]:
         """One (N, C, h, w) for each octave, for each layer of the part."""
         return [self._at(part.network, octave)[layer] for octave in part.octaves for layer in part.layers]
 
+    def places(self, part: Part) -> list[Tensor | None]:
+        """For each of the part's features the numbers of the places that lie in the region; None: all."""
+        if self.region is None:
+            return [None] * (len(part.octaves) * len(part.layers))
+        return [
+            _within(self._shown(self.region, part.network, octave), self._at(part.network, octave)[layer])
+            for octave in part.octaves
+            for layer in part.layers
+        ]
+
     def _at(self, network: str, octave: int) -> dict[str, Tensor]:
         if (network, octave) not in self._seen:
             asking = [part for part in self.parts if part.network == network and octave in part.octaves]
             layers = tuple(dict.fromkeys(layer for part in asking for layer in part.layers))
-            seen = self.networks[network](self._pictures(network, octave), layers)
+            seen = self.networks[network](self._shown(self.pictures, network, octave), layers)
             self._seen[network, octave] = dict(zip(layers, seen, strict=True))
         return self._seen[network, octave]
 
-    def _pictures(self, network: str, octave: int) -> Tensor:
+    def _shown(self, pictures: Tensor, network: str, octave: int) -> Tensor:
+        """What a network is shown of the pictures, or of the region, at an octave."""
         if octave:
-            return F.avg_pool2d(self.pictures, 2**octave)
+            return F.avg_pool2d(pictures, 2**octave)
         if network == "style" and self.window:
             top, left, side = self.window
-            return self.pictures[..., top : top + side, left : left + side]
-        return self.pictures
+            return pictures[..., top : top + side, left : left + side]
+        return pictures
 
 
 class Draws:
@@ -146,15 +161,20 @@ class SlicedStyle(nn.Module):
     def forward(self, look: Look, style_weights: Tensor, draws: Draws) -> Tensor:
         """(N,), for styles that are not mixed: the rows of style_weights (N, S) are one-hot."""
         style, per_layer = style_weights.argmax(dim=1), []
-        for layer, clouds, units in zip(look.features(self.part), self.clouds, self.units, strict=True):
+        targets = zip(look.features(self.part), look.places(self.part), self.clouds, self.units, strict=True)
+        for layer, inside, clouds, units in targets:
             vectors = _vectors(layer)
-            count = min(self.places, vectors.shape[1])
-            ours, theirs = (draws.places(available, count) for available in (vectors.shape[1], clouds.shape[1]))
+            available = vectors.shape[1] if inside is None else len(inside)
+            if not available:  # of the region nothing lies in what is shown
+                continue
+            count = min(self.places, available)
+            ours, theirs = (draws.places(number, count) for number in (available, clouds.shape[1]))
+            ours = ours if inside is None else inside[ours]
             directions = draws.directions(clouds.shape[2], self.directions)
             places = vectors.index_select(1, ours).float() / units[style][:, None]
             target = clouds.index_select(1, theirs)[style]
             per_layer.append(losses.sliced_wasserstein_loss(places, target, directions))
-        return torch.stack(per_layer).mean(dim=0)
+        return torch.stack(per_layer).mean(dim=0) if per_layer else style.new_zeros(len(style), dtype=torch.float32)
 
 
 class GramStyle(nn.Module):
@@ -264,26 +284,37 @@ class Objective(nn.Module):
         if self.style or self.matching:
             self._learn(paintings)
 
-    def forward(self, fake_painting: Tensor, photo: Tensor, style_weights: Tensor, step: int = 0) -> dict[str, Tensor]:
+    def forward(
+        self,
+        fake_painting: Tensor,
+        photo: Tensor,
+        style_weights: Tensor,
+        step: int = 0,
+        *,
+        done: float | None = None,
+        region: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Weighted terms by name.
 
         Args:
             fake_painting, photo: (N, 3, H, W) in [-1, 1].
             style_weights: (N, S), the style asked of each.
             step: decides the random directions and places.
+            done: share of the run that is behind, for runs that end by the clock; None: as the config's steps say.
+            region: (1, 1, H, W), 1 where style is asked for; None: everywhere. The sliced distance knows regions.
         """
         config, terms, draws = self.config, {}, Draws(self.config.seed, step, fake_painting.device)
-        look = self._look(fake_painting, self._window(fake_painting, draws))
+        look = self._look(fake_painting, self._window(fake_painting, draws), region)
         weights = {"style": config.style_loss_weight, "deep_style": config.style_loss_weight * config.deep_style_weight}
         for name, term in self.style.items():
             terms[name] = weights[name] * term(look, style_weights, draws).mean()
         if self.style and config.calm_weight:
-            places, calmness = calmest(fake_painting, photo, config.calm_size, draws)
+            places, calmness = calmest(fake_painting, photo, config.calm_size, draws, region)
             calm = self._look(places)
             asked = {name: calmness * term(calm, style_weights, draws) for name, term in self.style.items()}
             terms["calm"] = config.calm_weight * sum(weights[name] * loss.mean() for name, loss in asked.items())
         if self.content:
-            weight = config.content_loss_weight * self._ramp(step)
+            weight = config.content_loss_weight * self._ramp(step / config.steps if done is None else done)
             terms["content"] = weight * self.content(look, self._look(photo), style_weights).mean()
         if self.matching:
             terms["feature_matching"] = (
@@ -291,10 +322,10 @@ class Objective(nn.Module):
             )
         return terms | self._of_pixels(fake_painting, photo)
 
-    def _ramp(self, step: int) -> float:
-        """Share of the content weight at a step: asked for in full from the start, it forbids the first strokes."""
-        last = self.config.content_ramp * self.config.steps
-        return FIRST_CONTENT + (1 - FIRST_CONTENT) * min(1.0, step / last) if last else 1.0
+    def _ramp(self, done: float) -> float:
+        """Share of the content weight: asked for in full from the start, it forbids the first strokes."""
+        ramp = self.config.content_ramp
+        return FIRST_CONTENT + (1 - FIRST_CONTENT) * min(1.0, done / ramp) if ramp else 1.0
 
     def _of_pixels(self, fake_painting: Tensor, photo: Tensor) -> dict[str, Tensor]:
         config = self.config
@@ -310,8 +341,8 @@ class Objective(nn.Module):
     def _terms(self) -> list[nn.Module]:
         return [*self.style.values(), *filter(None, [self.matching, self.content])]
 
-    def _look(self, pictures: Tensor, window: tuple[int, int, int] | None = None) -> Look:
-        return Look(pictures, self.networks, self.parts, window)
+    def _look(self, pictures: Tensor, window: tuple[int, int, int] | None = None, region: Tensor | None = None) -> Look:
+        return Look(pictures, self.networks, self.parts, window, region)
 
     def _window(self, pictures: Tensor, draws: Draws) -> tuple[int, int, int] | None:
         side, (height, width) = self.config.style_window, pictures.shape[-2:]
@@ -336,12 +367,14 @@ class Objective(nn.Module):
             term.learn(styles)
 
 
-def calmest(pictures: Tensor, photos: Tensor, side: int, draws: Draws) -> tuple[Tensor, Tensor]:
+def calmest(
+    pictures: Tensor, photos: Tensor, side: int, draws: Draws, region: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """(N, 3, H, W) -> (N, 3, side, side): of each picture the square whose photo varies least in luminance.
 
     Style is a distribution over the whole crop: asked of the whole only, strokes crowd where the photo is busy, and its
     sky stays bare. With each square comes how calm it is, (N,), 1.5 where it is blank: a crop without a calm place
-    should keep its photo.
+    should keep its photo. Outside of the region (1, 1, H, W), where there is one, no place is calm.
     """
     height, width = pictures.shape[-2:]
     side = min(side, height, width)
@@ -351,6 +384,9 @@ def calmest(pictures: Tensor, photos: Tensor, side: int, draws: Draws) -> tuple[
     ]
     gray = losses.luminance(photos.float())
     spread = torch.stack([gray[square].flatten(1).std(dim=1) for square in squares])  # (tries, N)
+    if region is not None:
+        outside = torch.stack([1 - region[square].float().mean() for square in squares])
+        spread = spread + OUTSIDE * outside[:, None]
     candidates = torch.stack([pictures[square] for square in squares])  # (tries, N, 3, side, side)
     least, chosen = spread.min(dim=0)
     calmness = 1.5 / (1 + (least / CALM_SPREAD).square())
@@ -417,6 +453,12 @@ def _number(name: str, text: str) -> float:
     if not 0 <= number < math.inf:  # NaN fails this, too
         raise InputError(f"--content-balance {name}={text} must be a number of at least 0.")
     return number
+
+
+def _within(region: Tensor, features: Tensor) -> Tensor:
+    """Numbers of the places of features (N, C, h, w) that lie in a region (1, 1, H, W)."""
+    shrunk = F.adaptive_avg_pool2d(region.float(), features.shape[-2:])
+    return (shrunk.flatten() > 0.5).nonzero()[:, 0]
 
 
 def _vectors(features: Tensor) -> Tensor:

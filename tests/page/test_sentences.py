@@ -21,6 +21,8 @@ SPEAKING = (
     "models/stored_weights",
     "settings",
     "painter",
+    "learning/apart",
+    "learning/paintings",
     "pipeline",
     "catalog",
     "hub_catalog",

@@ -278,7 +278,7 @@ window.painter = (() => {
     return false
   }
   const acceptAnywhere = () => {
-    const elsewhere = event => !event.target.closest?.("#photo button, #photos, #canvas")
+    const elsewhere = event => !event.target.closest?.("#photo button, #photos, #canvas, #own")
     const files = event => [...(event.dataTransfer?.types || [])].includes("Files")
     addEventListener("dragover", event => { if (files(event) && elsewhere(event)) event.preventDefault() })
     addEventListener("drop", event => {

@@ -1,0 +1,171 @@
+"""`python -m styletransfer learn`: a painting of one's own as a style, better the longer it may take."""
+
+import argparse
+import json
+import math
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from styletransfer.errors import InputError
+
+if TYPE_CHECKING:
+    from styletransfer.learning.learner import Learner, Moment
+    from styletransfer.learning.recipe import NetworkWeights
+
+COMMANDS = ("learn",)
+STOPPED = 130
+
+
+def run(arguments: Sequence[str], parser: type[argparse.ArgumentParser]) -> int:
+    """Run one of COMMANDS with the arguments that begin with its name.
+
+    Returns:
+        The exit code: 0 when the time is over, 130 when it was interrupted, with the style as it was then saved.
+
+    Raises:
+        InputError: it fails.
+    """
+    made = parser(
+        prog="python -m styletransfer learn",
+        description="Learn a painting as a style, from a style that ships, and write it as a pack. The pack is there "
+        "after some seconds, and gets better; Ctrl-C stops and keeps the best.",
+    )
+    _add_inputs(made)
+    add_weights(made)
+    made.add_argument("--json", action="store_true", help="print progress as lines of JSON")
+    made.add_argument(
+        "--leash", action="store_true", help="end with standard input: when the program that started this one ends"
+    )
+    made.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    return _learn(made.parse_args(arguments[1:]))
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("painting", type=Path, metavar="PAINTING", help="a picture of the painting; borders and frames are left out")
+    add("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where the pack goes, styles/mine")
+    add("--minutes", type=float, default=1.0, metavar="M", help="how long it may take (default: %(default)s)")
+    add("--steps", type=_count, metavar="N", help="learn N steps, whatever the clock says: the same style each time")
+    add("--name", metavar="NAME", help="name of the style (default: that of the folder)")
+    add("--title", metavar="TEXT", help="title of the style, for people (default: made from its name)")
+    add(
+        "--base",
+        metavar="STYLE",
+        help="start from a style that ships, or a pack: a folder, or org/name[@revision] on the Hub (default: nearest)",
+    )
+    add("--photos", type=Path, metavar="FOLDER", help="photos to learn on (default: the examples that ship)")
+    add("--preview", type=Path, metavar="FILE", help="paint the first photo into FILE whenever the style gets better")
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """The flags for the networks that look at pictures."""
+    add = parser.add_argument
+    add("--style-network-weights", metavar="FILE", help="safetensors file of VGG-19 (default: torchvision's)")
+    add("--content-network-weights", metavar="FILE", help="safetensors file of SqueezeNet 1.1 (default: torchvision's)")
+    add(
+        "--lpips-weights",
+        metavar="FILE",
+        help="heads of LPIPS, which keep more of the photo: squeeze.pth of the package lpips, or a safetensors file",
+    )
+
+
+def network_weights(options: argparse.Namespace) -> "NetworkWeights":
+    """The files that the flags name."""
+    from styletransfer.learning.recipe import NetworkWeights
+
+    return NetworkWeights(options.style_network_weights, options.content_network_weights, options.lpips_weights)
+
+
+def _learn(options: argparse.Namespace) -> int:
+    # Modules that need torch are imported here, so that --help and mistyped arguments are answered at once.
+    from styletransfer.images.files import save_picture
+    from styletransfer.learning.learner import Learner, check_output, checked_minutes
+
+    if options.leash:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+    seconds = math.inf if options.steps else checked_minutes(options.minutes) * 60
+    check_output(options.output)
+    if options.preview and not options.preview.absolute().parent.is_dir():
+        raise InputError("There is no folder {folder} for {name}: make it first.", **_place(options.preview))
+    learner = Learner(
+        options.painting,
+        name=options.name or options.output.name,
+        title=options.title,
+        base=options.base,
+        photos=_photos(options.photos) if options.photos else (),
+        weights=network_weights(options),
+    )
+    _tell(options, *(f"note: {note}" for note in learner.notes), f"starting from {learner.base}")
+    try:
+        for moment in _shown(options, learner.learn(seconds, options.steps), learner):
+            if moment.is_better:
+                learner.save(options.output)
+                if options.preview:
+                    painting = learner.pipeline()(learner.photos[0], learner.name)
+                    save_picture(painting, options.preview)
+    except KeyboardInterrupt:
+        if learner.fit.steps:
+            learner.save(options.output)
+            _tell(options, f"stopped after {learner.fit.steps} steps; the best so far is in {options.output}")
+        return STOPPED
+    _tell(options, f"pack: {options.output} ({learner.fit.steps} steps)")
+    return 0
+
+
+def _shown(options: argparse.Namespace, moments: "Iterator[Moment]", learner: "Learner") -> "Iterator[Moment]":
+    """The moments, shown as a bar or as lines of JSON after what they caused."""
+    if options.json:
+        for moment in moments:
+            yield moment
+            print(json.dumps(moment.__dict__), flush=True)
+        return
+    form = "{percentage:3.0f}%|{bar}| {elapsed}{postfix}"
+    with tqdm(total=1.0, bar_format=form, disable=None) as bar:  # None: no bar unless on a terminal
+        for moment in moments:
+            bar.update(moment.done - bar.n)
+            bar.set_postfix_str(f"{moment.steps} steps")
+            yield moment
+            if moment.is_better:
+                _tell(options, f"{moment.seconds:.0f} s: a better painting, in {options.output}")
+
+
+def _end_with_stdin() -> None:
+    sys.stdin.read()
+    os._exit(STOPPED)  # a pack is written whole or not at all, so there is nothing to wait for
+
+
+def _tell(options: argparse.Namespace, *lines: str) -> None:
+    for line in lines:
+        if options.json:
+            print(json.dumps({"said": line}), flush=True)
+        else:
+            tqdm.write(line, file=sys.stderr)
+
+
+def _photos(folder: Path) -> list[Path]:
+    from styletransfer.images.files import PICTURE_SUFFIXES
+
+    if folder.is_file():
+        return [folder]
+    if not folder.is_dir():
+        raise InputError("There is no file or folder {photo}: check the name.", photo=folder)
+    found = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
+    if not found:
+        raise InputError("There is no picture in {folder}: give a folder with photos.", folder=folder)
+    return found
+
+
+def _place(path: Path) -> dict[str, object]:
+    return {"folder": path.parent, "name": path.name}
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
