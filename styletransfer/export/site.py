@@ -25,7 +25,7 @@ from styletransfer.folders import why_unwritten, written_whole
 from styletransfer.images.files import load_picture
 from styletransfer.models.onnx_graph import STATISTICS, onnx_graph
 from styletransfer.packs.folder import load_pack
-from styletransfer.page.look import PAPER, ULTRAMARINE, short_note, swatch
+from styletransfer.page.look import PAPER, ULTRAMARINE, short_note, swatch_file
 from styletransfer.page.texts import CHINESE, ENGLISH, chinese_note, chinese_title
 from styletransfer.paths import ASSETS, EXAMPLES
 
@@ -200,7 +200,7 @@ def _swatch(folder: Path, file: str, entry: PackEntry, style: str) -> str | None
     if sample is None:
         return None
     address = f"styles/{file}.webp"
-    (folder / address).write_bytes(swatch(load_picture(sample).rgb))
+    (folder / address).write_bytes(swatch_file(load_picture(sample).rgb))
     return address
 
 

@@ -157,7 +157,7 @@ def _detail(picture: Image.Image) -> Image.Image:
     return picture.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
 
 
-def swatch(sample: Image.Image) -> bytes:
+def swatch_file(sample: Image.Image) -> bytes:
     """What a card shows of a sample, as WebP: a part of it, where strokes are large enough to be seen."""
     return _as_file(_detail(sample))
 

@@ -111,9 +111,8 @@ def painting(page):
     """What is done inside begins a painting, which is waited for."""
     before = page.evaluate("document.documentElement.dataset.painted")
     yield
-    page.wait_for_function(
-        "(before) => document.documentElement.dataset.painted !== before", arg=before, timeout=PATIENCE
-    )
+    # By its attribute: the page's policy forbids to evaluate what wait_for_function sends.
+    expect(page.locator("html")).not_to_have_attribute("data-painted", before or "", timeout=PATIENCE)
 
 
 def add(page, path):
@@ -133,7 +132,7 @@ def set_strength(page, value):
 def downloaded(page, folder):
     with page.expect_download(timeout=LONG) as download:
         page.click("#download")
-        page.wait_for_function("document.querySelector('#download').disabled === false", timeout=LONG)
+        expect(page.locator("#download")).to_be_enabled(timeout=LONG)
         expect(page.locator("#message")).to_have_text(re.compile("^Saved as"))
     path = folder / download.value.suggested_filename
     download.value.save_as(path)
