@@ -12,7 +12,7 @@ DEV_STAMP := $(VENV)/.stamp-dev
 
 TEST_WORKERS ?= 2  # processes that share the tests, each with one thread
 
-# The slow tests that every change must pass: what visitors and programs do with the page.
+# Slow tests of what visitors and programs do with the page.
 JOURNEYS := $(addprefix tests/page/test_,journeys.py visit.py languages.py tools.py app.py)
 
 # Nothing below needs the network once installed; `make HF_HUB_OFFLINE=0 demo` lets the app look at the Hub.
@@ -35,7 +35,7 @@ demo: $(APP_STAMP)  ## set up, then open the app on the pack that ships with the
 test: $(DEV_STAMP) browser  ## set up, then run the fast tests (at most eight minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n $(TEST_WORKERS) --dist loadfile
 
-test-journeys: $(DEV_STAMP) browser  ## set up, then run the slow tests of the page that every change must pass (twelve minutes on two busy cores)
+test-journeys: $(DEV_STAMP) browser  ## set up, then run what visitors and programs do with the page (some ten minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow $(JOURNEYS) -n $(TEST_WORKERS) --dist loadfile
 
 test-slow: $(DEV_STAMP) browser  ## set up, then run all slow tests, which take minutes each (some forty on two busy cores)

@@ -139,8 +139,8 @@ def _left(studio: Studio, texts: gr.I18n, own_styles: OwnStyles | None) -> dict[
     one.select(None, js=SHOW_ONE)
     several.select(None, js=SHOW_SEVERAL)
     parts |= _style_cards(studio.catalog, texts)
-    own = build_own(texts, own_styles) if own_styles else None
     percent, strength = _percent(texts("strength"), 100, "strength")
+    own = build_own(texts, own_styles) if own_styles else None  # below what a first visit needs on a phone's screen
     with gr.Accordion(texts("more"), open=False, elem_id="more"):
         more, percents, drawing = _more(studio.catalog, texts)
     percents = {percent: strength} | percents

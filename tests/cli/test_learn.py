@@ -54,6 +54,8 @@ def test_a_run_that_is_ended_leaves_a_whole_pack_or_none(command, tmp_path, end)
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that runs tests in the background has them ignore Ctrl-C, which their children would inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         for line in process.stdout:

@@ -43,6 +43,7 @@ def test_an_interrupted_run_keeps_the_picture_so_far(pictures, tmp_path):
         + RANDOM,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "CUDA_VISIBLE_DEVICES": ""},
         stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as in test_learn.py
     )
     try:
         end = time.monotonic() + 120

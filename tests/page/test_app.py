@@ -212,7 +212,14 @@ def test_without_a_photo_the_example_stands_in_for_it_and_is_not_taken_home(page
 
 def test_a_click_while_the_slider_moves_by_itself_is_not_lost(page):
     says(page, "An example. Add a photo of yours.")
-    page.wait_for_timeout(2500)  # the slider has shown that it can be moved
+    page.wait_for_timeout(2500)  # the slider has shown that it can be moved; later, where the machine is busy
+    page.wait_for_function(
+        """() => {
+            const now = performance.now(), position = painter.position()
+            if (position !== window.stood?.position) window.stood = {position, since: now}
+            return now - window.stood.since > 1000
+        }"""
+    )
     page.evaluate("() => { painter.slideTo(0.3); document.querySelectorAll('#styles label')[1].click() }")
     page.wait_for_function("() => Math.abs(painter.position() - 0.3) < 0.02")
     says(page, "An example: Blue. Add a photo of yours.")

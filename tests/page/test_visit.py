@@ -102,6 +102,7 @@ def test_a_photo_dropped_anywhere_replaces_the_one_that_is_there(open_page, phot
     expect(page.locator("#message")).to_contain_text("64 × 48")
 
 
+@pytest.mark.slow  # it needs a quiet machine: under load the painting follows before its answer is held
 def test_a_painting_is_asked_for_by_hand_only_where_it_did_not_follow(open_page, photo_file):
     page = open_page()
     paint = page.locator("#paint")
@@ -115,6 +116,7 @@ def test_a_painting_is_asked_for_by_hand_only_where_it_did_not_follow(open_page,
     set_number(page, "strength", 60)
     page.locator("#cancel").click()
     expect(paint).to_be_visible()
+    page.wait_for_timeout(1500)  # whatever else follows the change is held, too, and does not paint it by itself
     page.unroute("**/queue/join*")
     page.locator("#paint").click()
     expect(page.locator("#strip button")).to_have_count(2)
