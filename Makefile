@@ -32,7 +32,7 @@ help:  ## say what each target does
 demo: $(APP_STAMP)  ## set up, then open the app on the pack that ships with the repository
 	$(BIN)/python app.py
 
-test: $(DEV_STAMP) browser  ## set up, then run the fast tests (at most eight minutes on two cores)
+test: $(DEV_STAMP) browser  ## set up, then run the fast tests (8 to 16 minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n $(TEST_WORKERS) --dist loadfile
 
 test-journeys: $(DEV_STAMP) browser  ## set up, then run what visitors and programs do with the page (some ten minutes on two cores)

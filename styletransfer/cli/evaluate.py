@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from styletransfer.cli.flags import add_weights, count
 from styletransfer.errors import InputError
 from styletransfer.folders import why_unwritten
 
@@ -41,18 +42,12 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--size",
-        type=_count,
+        type=count,
         default=512,
         metavar="PIXELS",
         help="long side of photos and paintings (default: %(default)s)",
     )
-    add("--style-network-weights", metavar="FILE", help="safetensors file of VGG-19 (default: torchvision's)")
-    add("--content-network-weights", metavar="FILE", help="safetensors file of SqueezeNet 1.1 (default: torchvision's)")
-    add(
-        "--lpips-weights",
-        metavar="FILE",
-        help="linear heads of LPIPS: squeeze.pth of the Python package lpips, or a safetensors file",
-    )
+    add_weights(parser, "linear heads of LPIPS")
     add("--debug", action="store_true", help="show a traceback with an error")
 
 
@@ -65,7 +60,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         help="write all numbers to FILE; the card of a pack shows its evaluation.json",
     )
     add("--figure", type=Path, metavar="FILE", help="write a picture of photos and paintings to FILE")
-    add("--limit", type=_count, metavar="N", help="use N photos, evenly spaced over the source (default: all)")
+    add("--limit", type=count, metavar="N", help="use N photos, evenly spaced over the source (default: all)")
     add(
         "--seed",
         type=int,
@@ -117,9 +112,3 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.figure:
         save_picture(contact_sheet(found.figure), options.figure)
     return 0
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)

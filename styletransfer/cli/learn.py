@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from styletransfer.cli.flags import BAR, INTERRUPTED, add_weights, count
 from styletransfer.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from styletransfer.learning.recipe import NetworkWeights
 
 COMMANDS = ("learn",)
-STOPPED = 130
+LPIPS = "heads of LPIPS, which keep more of the photo"
 
 
 def run(arguments: Sequence[str], parser: type[argparse.ArgumentParser]) -> int:
@@ -37,7 +38,7 @@ def run(arguments: Sequence[str], parser: type[argparse.ArgumentParser]) -> int:
         "after some seconds, and gets better; Ctrl-C stops and keeps the best.",
     )
     _add_inputs(made)
-    add_weights(made)
+    add_weights(made, LPIPS)
     made.add_argument("--json", action="store_true", help="print progress as lines of JSON")
     made.add_argument(
         "--leash", action="store_true", help="end with standard input: when the program that started this one ends"
@@ -51,7 +52,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     add("painting", type=Path, metavar="PAINTING", help="a picture of the painting; borders and frames are left out")
     add("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where the pack goes, styles/mine")
     add("--minutes", type=float, default=1.0, metavar="M", help="how long it may take (default: %(default)s)")
-    add("--steps", type=_count, metavar="N", help="learn N steps, whatever the clock says: the same style each time")
+    add("--steps", type=count, metavar="N", help="learn N steps, whatever the clock says: the same style each time")
     add("--name", metavar="NAME", help="name of the style (default: that of the folder)")
     add("--title", metavar="TEXT", help="title of the style, for people (default: made from its name)")
     add(
@@ -61,18 +62,6 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     add("--photos", type=Path, metavar="FOLDER", help="photos to learn on (default: the examples that ship)")
     add("--preview", type=Path, metavar="FILE", help="paint the first photo into FILE whenever the style gets better")
-
-
-def add_weights(parser: argparse.ArgumentParser) -> None:
-    """The flags for the networks that look at pictures."""
-    add = parser.add_argument
-    add("--style-network-weights", metavar="FILE", help="safetensors file of VGG-19 (default: torchvision's)")
-    add("--content-network-weights", metavar="FILE", help="safetensors file of SqueezeNet 1.1 (default: torchvision's)")
-    add(
-        "--lpips-weights",
-        metavar="FILE",
-        help="heads of LPIPS, which keep more of the photo: squeeze.pth of the package lpips, or a safetensors file",
-    )
 
 
 def network_weights(options: argparse.Namespace) -> "NetworkWeights":
@@ -113,7 +102,7 @@ def _learn(options: argparse.Namespace) -> int:
         if learner.fit.steps:
             learner.save(options.output)
             _tell(options, f"stopped after {learner.fit.steps} steps; the best so far is in {options.output}")
-        return STOPPED
+        return INTERRUPTED
     _tell(options, f"pack: {options.output} ({learner.fit.steps} steps)")
     return 0
 
@@ -125,8 +114,7 @@ def _shown(options: argparse.Namespace, moments: "Iterator[Moment]", learner: "L
             yield moment
             print(json.dumps(moment.__dict__), flush=True)
         return
-    form = "{percentage:3.0f}%|{bar}| {elapsed}{postfix}"
-    with tqdm(total=1.0, bar_format=form, disable=None) as bar:  # None: no bar unless on a terminal
+    with tqdm(total=1.0, bar_format=BAR, disable=None) as bar:  # None: no bar unless on a terminal
         for moment in moments:
             bar.update(moment.done - bar.n)
             bar.set_postfix_str(f"{moment.steps} steps")
@@ -137,7 +125,7 @@ def _shown(options: argparse.Namespace, moments: "Iterator[Moment]", learner: "L
 
 def _end_with_stdin() -> None:
     sys.stdin.read()
-    os._exit(STOPPED)  # a pack is written whole or not at all, so there is nothing to wait for
+    os._exit(INTERRUPTED)  # a pack is written whole or not at all, so there is nothing to wait for
 
 
 def _tell(options: argparse.Namespace, *lines: str) -> None:
@@ -163,9 +151,3 @@ def _photos(folder: Path) -> list[Path]:
 
 def _place(path: Path) -> dict[str, object]:
     return {"folder": path.parent, "name": path.name}
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)

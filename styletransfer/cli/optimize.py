@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from styletransfer.cli.learn import add_weights, network_weights
+from styletransfer.cli.flags import BAR, INTERRUPTED, add_weights
+from styletransfer.cli.learn import LPIPS, network_weights
 from styletransfer.errors import InputError
 
 if TYPE_CHECKING:
     from styletransfer.learning.optimize import PictureOptimizer, StylePicture
 
 COMMANDS = ("optimize",)
-STOPPED = 130
 SAVED_EVERY = 10.0  # seconds
 
 
@@ -35,7 +35,7 @@ def run(arguments: Sequence[str], parser: type[argparse.ArgumentParser]) -> int:
         "is there after some seconds, and gets better; Ctrl-C stops and keeps what there is.",
     )
     _add_inputs(made)
-    add_weights(made)
+    add_weights(made, LPIPS)
     made.add_argument("--debug", action="store_true", help="show a traceback with an error")
     return _optimize(made.parse_args(arguments[1:]))
 
@@ -89,7 +89,7 @@ def _optimize(options: argparse.Namespace) -> int:
         _work(made, seconds, options)
     except KeyboardInterrupt:
         save_picture(made.picture(), output)
-        return STOPPED
+        return INTERRUPTED
     save_picture(made.picture(), output)
     return 0
 
@@ -98,8 +98,7 @@ def _work(made: "PictureOptimizer", seconds: float, options: argparse.Namespace)
     from styletransfer.images.files import save_picture
 
     saved = time.monotonic()
-    form = "{percentage:3.0f}%|{bar}| {elapsed}{postfix}"
-    with tqdm(total=1.0, bar_format=form, disable=None) as bar:  # None: no bar unless on a terminal
+    with tqdm(total=1.0, bar_format=BAR, disable=None) as bar:  # None: no bar unless on a terminal
         for sight in made.optimize(seconds, options.steps):
             bar.update(sight.done - bar.n)
             bar.set_postfix_str(f"{sight.size[0]}x{sight.size[1]}, {sight.steps} steps")

@@ -15,6 +15,7 @@ from styletransfer.cli import export as export_command
 from styletransfer.cli import hub as hub_commands
 from styletransfer.cli import learn as learn_command
 from styletransfer.cli import optimize as optimize_command
+from styletransfer.cli.flags import INTERRUPTED
 from styletransfer.errors import InputError
 
 # What needs torch is imported where it is used: --help and mistyped arguments are answered at once.
@@ -30,7 +31,7 @@ COMMANDS = (
     *export_command.COMMANDS,
     *hub_commands.COMMANDS,
 )
-SUCCESS, SOME_FAILED, FAILED, INTERRUPTED = 0, 1, 2, 130
+SUCCESS, SOME_FAILED, FAILED = 0, 1, 2
 
 Mix = Mapping[str, float]
 

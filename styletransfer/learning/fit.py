@@ -18,7 +18,7 @@ from styletransfer.models import losses
 from styletransfer.models.generator import GRAIN_SIDE, Generator, Share, blended
 from styletransfer.painter import fastest_dtype
 from styletransfer.training.config import TrainingConfig
-from styletransfer.training.objective import Objective
+from styletransfer.training.objective import Objective, without_border
 
 WARMUP = 10  # steps in which the learning rate rises: Adam's first steps are as large as all others
 MAX_GRADIENT_NORM = 10.0
@@ -73,7 +73,7 @@ class Fit:
         style = photo.new_ones(1, 1)
         with in_fastest(self.device):
             fake_painting = self.generator(photo, style, corner=corner)
-            inner, inner_photo = (_inside(x, self.config.loss_margin) for x in (fake_painting, photo))
+            inner, inner_photo = (without_border(x, self.config.loss_margin) for x in (fake_painting, photo))
             terms = self.objective(inner, inner_photo, style, self.steps, done=done)
             terms["border"] = self.config.border_weight * losses.border_loss(fake_painting, photo)
         sum(terms.values()).backward()
@@ -126,7 +126,7 @@ def crop_score(generator: Generator, objective: Objective, crop: Tensor) -> floa
     style, margin = crop.new_ones(1, 1), objective.config.loss_margin
     with in_fastest(crop.device):
         painted = generator(crop, style)
-        terms = objective(_inside(painted, margin), _inside(crop, margin), style, step=SCORED, done=1.0)
+        terms = objective(without_border(painted, margin), without_border(crop, margin), style, step=SCORED, done=1.0)
     return float(sum(terms.values()))
 
 
@@ -207,8 +207,3 @@ def plain_state(generator: Generator) -> dict[str, Tensor]:
         if isinstance(module, nn.Conv2d) and parametrize.is_parametrized(module):
             state[f"{name}.weight"] = module.weight.detach().clone()
     return state
-
-
-def _inside(pictures: Tensor, margin: int) -> Tensor:
-    height, width = pictures.shape[-2:]
-    return pictures[..., margin : height - margin, margin : width - margin]

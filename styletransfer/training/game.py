@@ -19,6 +19,7 @@ from styletransfer.models.discriminator import augment
 from styletransfer.models.generator import GRAIN_SIDE
 from styletransfer.training.config import TrainingConfig
 from styletransfer.training.networks import Networks, choose_places, is_mirrored
+from styletransfer.training.objective import without_border
 from styletransfer.training.picture_pool import Pools
 
 
@@ -32,9 +33,11 @@ class Scene(NamedTuple):
     def inside(self, margin: int) -> "Scene":
         """The scene without the border of its crops, which no loss looks at."""
         return Scene(
-            self.batch._replace(photo=_inside(self.batch.photo, margin), painting=_inside(self.batch.painting, margin)),
-            _inside(self.fake_painting, margin),
-            None if self.fake_photo is None else _inside(self.fake_photo, margin),
+            self.batch._replace(
+                photo=without_border(self.batch.photo, margin), painting=without_border(self.batch.painting, margin)
+            ),
+            without_border(self.fake_painting, margin),
+            None if self.fake_photo is None else without_border(self.fake_photo, margin),
         )
 
 
@@ -228,14 +231,9 @@ def cycle_terms(config: TrainingConfig, networks: Networks, scene: Scene) -> dic
     painting = networks.generator(scene.fake_photo, styles)
     cycles = {"cycle_photo": (photo, scene.batch.photo), "cycle_painting": (painting, scene.batch.painting)}
     return {
-        name: config.cycle_weight * losses.l1_loss(_inside(found, margin), _inside(source, margin))
+        name: config.cycle_weight * losses.l1_loss(without_border(found, margin), without_border(source, margin))
         for name, (found, source) in cycles.items()
     }
-
-
-def _inside(pictures: Tensor, margin: int) -> Tensor:
-    height, width = pictures.shape[-2:]
-    return pictures[..., margin : height - margin, margin : width - margin]
 
 
 @contextmanager

@@ -367,6 +367,12 @@ class Objective(nn.Module):
             term.learn(styles)
 
 
+def without_border(pictures: Tensor, margin: int) -> Tensor:
+    """Pictures (N, C, H, W) without a border of `margin` pixels: what is asked of a crop is asked of its inside."""
+    height, width = pictures.shape[-2:]
+    return pictures[..., margin : height - margin, margin : width - margin]
+
+
 def calmest(
     pictures: Tensor, photos: Tensor, side: int, draws: Draws, region: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
