@@ -114,6 +114,10 @@ class TrainingConfig:
     )
     style_loss_weight: float = _flag(1.0, "Weight of the style loss.")
     deep_style_weight: float = _flag(0.5, "Weight of the style loss in deep layers, relative to --style-loss-weight.")
+    gray_style_weight: float = _flag(
+        0.0,
+        "Weight of the style loss in the same deep layers of the luminance alone, relative to --style-loss-weight.",
+    )
     calm_weight: float = _flag(0.5, "Weight of a second style loss on the calmest part of each photo.")
     content_loss_weight: float = _flag(0.2, "Weight of the content loss, which keeps deep features of the photo.")
     content_ramp: float = _flag(

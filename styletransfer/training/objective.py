@@ -1,9 +1,10 @@
 """What is asked of a fake painting by itself: each term of the objective, top to bottom, and their weighted sum.
 
 Style is the sliced Wasserstein distance of features (Heitz 2021) in two pretrained networks: an early part (VGG-19 at
-three octaves: strokes and their colors) and a deep part (SqueezeNet: waves, swirls, ornament). It is asked of the whole
-crop and once more of the calmest place of its photo, so that skies and walls are painted, too. Content is asked of
-deep layers only, and of the arrangement of light and dark: neither forbids a stroke.
+three octaves: strokes and their colors) and a deep part (SqueezeNet: waves, swirls, ornament), which a gray part may
+ask for once more in the luminance alone, where no color can pay for a missing wave. Style is asked of the whole crop
+and once more of the calmest place of its photo, so that skies and walls are painted, too. Content is asked of deep
+layers only, and of the arrangement of light and dark: neither forbids a stroke.
 
 A term whose weight is zero costs nothing and builds nothing. game.py adds the terms that need the other networks.
 """
@@ -39,6 +40,7 @@ class Part(NamedTuple):
     network: str  # "style" or "content"
     layers: tuple[str, ...]
     octaves: tuple[int, ...] = (0,)
+    gray: bool = False  # of the luminance alone
 
 
 class Look:
@@ -62,29 +64,32 @@ class Look:
     ) -> None:
         self.pictures, self.networks, self.parts, self.window = pictures, networks, parts, window
         self.region = region
-        self._seen: dict[tuple[str, int], dict[str, Tensor]] = {}
+        self._seen: dict[tuple[str, int, bool], dict[str, Tensor]] = {}
 
     def features(self, part: Part) -> list[Tensor]:
         """One (N, C, h, w) for each octave, for each layer of the part."""
-        return [self._at(part.network, octave)[layer] for octave in part.octaves for layer in part.layers]
+        return [self._at(part, octave)[layer] for octave in part.octaves for layer in part.layers]
 
     def places(self, part: Part) -> list[Tensor | None]:
         """For each of the part's features the numbers of the places that lie in the region; None: all."""
         if self.region is None:
             return [None] * (len(part.octaves) * len(part.layers))
         return [
-            _within(self._shown(self.region, part.network, octave), self._at(part.network, octave)[layer])
+            _within(self._shown(self.region, part.network, octave), self._at(part, octave)[layer])
             for octave in part.octaves
             for layer in part.layers
         ]
 
-    def _at(self, network: str, octave: int) -> dict[str, Tensor]:
-        if (network, octave) not in self._seen:
-            asking = [part for part in self.parts if part.network == network and octave in part.octaves]
-            layers = tuple(dict.fromkeys(layer for part in asking for layer in part.layers))
-            seen = self.networks[network](self._shown(self.pictures, network, octave), layers)
-            self._seen[network, octave] = dict(zip(layers, seen, strict=True))
-        return self._seen[network, octave]
+    def _at(self, part: Part, octave: int) -> dict[str, Tensor]:
+        view = (part.network, octave, part.gray)
+        if view not in self._seen:
+            asking = [p for p in self.parts if octave in p.octaves and (p.network, octave, p.gray) == view]
+            layers = tuple(dict.fromkeys(layer for p in asking for layer in p.layers))
+            pictures = self._shown(self.pictures, part.network, octave)
+            if part.gray:
+                pictures = losses.luminance(pictures).expand_as(pictures)
+            self._seen[view] = dict(zip(layers, self.networks[part.network](pictures, layers), strict=True))
+        return self._seen[view]
 
     def _shown(self, pictures: Tensor, network: str, octave: int) -> Tensor:
         """What a network is shown of the pictures, or of the region, at an octave."""
@@ -305,7 +310,8 @@ class Objective(nn.Module):
         """
         config, terms, draws = self.config, {}, Draws(self.config.seed, step, fake_painting.device)
         look = self._look(fake_painting, self._window(fake_painting, draws), region)
-        weights = {"style": config.style_loss_weight, "deep_style": config.style_loss_weight * config.deep_style_weight}
+        relative = {"style": 1.0, "deep_style": config.deep_style_weight, "gray_style": config.gray_style_weight}
+        weights = {name: config.style_loss_weight * weight for name, weight in relative.items()}
         for name, term in self.style.items():
             terms[name] = weights[name] * term(look, style_weights, draws).mean()
         if self.style and config.calm_weight:
@@ -403,7 +409,7 @@ def calmest(
 
 
 def _style_terms(config: TrainingConfig) -> nn.ModuleDict:
-    """The early part and the deep part of style; none without a weight."""
+    """The early, the deep and the gray part of style; none without a weight."""
     if not config.style_loss_weight:
         return nn.ModuleDict()
     early = Part("style", config.style_layers, tuple(range(config.style_octaves)))
@@ -413,6 +419,9 @@ def _style_terms(config: TrainingConfig) -> nn.ModuleDict:
     terms = {"style": SlicedStyle(early, 0.2, config.style_places, 32)}
     if config.deep_style_weight:
         terms["deep_style"] = SlicedStyle(Part("content", config.deep_style_layers), 0.3, config.style_places, 48)
+    if config.gray_style_weight:
+        gray = Part("content", config.deep_style_layers, gray=True)
+        terms["gray_style"] = SlicedStyle(gray, 0.3, config.style_places, 48)
     return nn.ModuleDict(terms)
 
 

@@ -94,6 +94,14 @@ def test_the_sliced_style_by_hand() -> None:
     torch.testing.assert_close(found, expected[0])
 
 
+def test_the_gray_style_sees_no_colors() -> None:
+    objective = build(configure(gray_style_weight=1.0))
+    gray = losses.luminance(PHOTOS).expand_as(PHOTOS)
+    of_colors, of_gray = (objective(pictures, PHOTOS, STYLES) for pictures in (PHOTOS, gray))
+    torch.testing.assert_close(of_colors["gray_style"], of_gray["gray_style"])
+    assert (of_colors["deep_style"] - of_gray["deep_style"]).abs() > 1e-3
+
+
 def test_random_numbers_are_those_of_the_step_and_of_nothing_else() -> None:
     objective = build(configure())
     first, again, next_step = (objective(PHOTOS, PHOTOS, STYLES, step)["style"] for step in (3, 3, 4))
@@ -200,6 +208,7 @@ def test_without_a_weight_a_term_is_not_paid_for() -> None:
     ("name", "flag"),
     [
         ("deep_style", "deep_style_weight"),
+        ("gray_style", "gray_style_weight"),
         ("calm", "calm_weight"),
         ("content", "content_loss_weight"),
         ("tone", "tone_weight"),

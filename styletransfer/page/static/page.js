@@ -77,7 +77,8 @@ window.painter = (() => {
       "aria-label": say("compare"), "aria-valuenow": 50, "aria-orientation": "horizontal"}))
       slider.setAttribute(name, value)
     slider.addEventListener("keydown", event => {
-      const now = position()
+      // Not where the handle is drawn: of two quick keys the second comes before the first is drawn.
+      const now = Number(slider.getAttribute("aria-valuenow")) / 100
       const next = {Home: 0, End: 1}[event.key] ?? (event.key in STEPS ? now + STEPS[event.key] : null)
       if (next === null) return
       event.preventDefault()
