@@ -48,7 +48,6 @@ HEAVY = {"accelerate", "datasets"}
 PICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 MAX_LINES = 500
 MAX_MODULES = 15  # in a room
-CROWDED = {"page": 16}  # rooms whose small files are still to be put together
 
 
 # ---------------------------------------------------------------- reading imports
@@ -196,7 +195,7 @@ def test_the_pipeline_the_page_and_everything_under_them_never_import_accelerate
 
 def test_no_room_holds_too_many_modules():
     folders = Counter(path.parent.name for path in PACKAGE.rglob("*.py") if not path.name.startswith("__"))
-    assert {name: count for name, count in folders.items() if count > CROWDED.get(name, MAX_MODULES)} == {}
+    assert {name: count for name, count in folders.items() if count > MAX_MODULES} == {}
 
 
 @pytest.mark.parametrize(("file", "target"), DOORS.items())

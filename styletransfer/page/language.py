@@ -15,7 +15,7 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from styletransfer.errors import InputError, Sentence
-from styletransfer.page.explain import Reading
+from styletransfer.evaluation.explain import Reading
 from styletransfer.page.texts import chinese_title
 
 ENGLISH, CHINESE = "en", "zh"

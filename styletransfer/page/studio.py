@@ -18,10 +18,10 @@ from PIL import Image
 
 from styletransfer.catalog import Catalog
 from styletransfer.errors import InputError, Sentence
+from styletransfer.evaluation.explain import Reading, departures, doubts, read
 from styletransfer.images.files import Picture, declared_size, load_picture
 from styletransfer.models.discriminator import Discriminator
 from styletransfer.packs.folder import load_discriminator
-from styletransfer.page.explain import Reading, departures, doubts, read
 from styletransfer.page.session import Session
 from styletransfer.painter import LEAST_SIDE, OverlaidPainter, Painter
 from styletransfer.results import result_name, save_result

@@ -11,9 +11,9 @@ from small_generators import add_discriminator, random_discriminator, random_gen
 
 from styletransfer.catalog import Catalog, folder_entry
 from styletransfer.errors import InputError
+from styletransfer.evaluation.explain import doubts
 from styletransfer.models.discriminator import Discriminator
 from styletransfer.packs.folder import CONFIG, WEIGHTS, load_discriminator, load_pack, save_pack
-from styletransfer.page.explain import doubts
 from styletransfer.page.studio import Limits, Studio
 from styletransfer.settings import PaintSettings
 from styletransfer.training.networks import initialize_discriminator

@@ -1,10 +1,10 @@
-"""What the page says about a painting."""
+"""What the page says about a painting, in numbers and pictures."""
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from styletransfer.page.explain import departures, read
+from styletransfer.evaluation.explain import departures, read
 
 
 def test_the_photo_itself_keeps_all_and_is_no_nearer(photo):
