@@ -36,9 +36,9 @@ def mapped(steps: Steps[T], made: Callable[[float], Any]) -> Generator[Any, None
         yield made(share)
 
 
-def in_time(steps: Steps[T], seconds: float) -> Steps[T]:
-    """The same steps, given up by an InputError once they have taken so many seconds."""
-    end = time.monotonic() + seconds
+def in_time(steps: Steps[T], seconds: float, left: float | None = None) -> Steps[T]:
+    """The same steps, given up by an InputError once they have taken so many seconds, or what is `left` of them."""
+    end = time.monotonic() + (seconds if left is None else left)
 
     def still(share: float) -> float:
         if time.monotonic() > end:

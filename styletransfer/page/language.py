@@ -88,6 +88,9 @@ SENTENCES = {
     "Painting took longer than {seconds} seconds, the limit here: make the photo smaller.": (
         "作画超过了 {seconds} 秒，这是这里的上限：请把照片缩小。"
     ),
+    "All photos together took longer than {seconds} seconds, the limit here: bring fewer at once.": (
+        "所有照片一共超过了 {seconds} 秒，这是这里的上限：请一次少放几张。"
+    ),
     "There is no style {style}: choose from {styles}.": "没有 {style} 这种风格：请从 {styles} 中选择。",
     "A style is a name, or names with shares, not {value}.": "风格要用名称给出，或用名称和比重给出，而不是 {value}。",
     "The share of a style must be {least} to {most}, not {value}.": (

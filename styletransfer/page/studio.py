@@ -46,7 +46,7 @@ class Limits:
     max_mb: int = 50  # of an uploaded file
     max_megapixels: int = 100  # of a photo
     max_photos: int = 20  # at once
-    max_seconds: int = 300  # of painting one photo
+    max_seconds: int = 300  # of painting, in one call
     queue: int = 32  # visitors waiting
     workers: int = 1  # paintings at the same time
     own_minutes: int = 2  # for which a visitor's own painting is learned
@@ -117,8 +117,13 @@ class Studio:
             notes = (*notes, _laid_over(titles))
         return Shown(session.picture.compose(), after, " + ".join(titles), session.full_size, notes)
 
-    def paint(self, photo: Path, settings: PaintSettings, folder: Path, file_format: str = "PNG") -> Steps[Path]:
-        """The painting at the photo's full size, in a file of the folder, settings inside; in steps."""
+    def paint(
+        self, photo: Path, settings: PaintSettings, folder: Path, file_format: str = "PNG", left: float | None = None
+    ) -> Steps[Path]:
+        """The painting at the photo's full size, in a file of the folder, settings inside; in steps.
+
+        It may take as long as a call may, or what is `left` of these seconds.
+        """
         if not isinstance(file_format, str) or file_format not in FORMATS:
             raise InputError(
                 "There is no format {format}: choose from {formats}.",
@@ -129,7 +134,7 @@ class Studio:
         picture = self._load(photo)
         asked = replace(settings, style=mix)
         try:
-            painting = in_time(painter.steps(picture, asked), self.limits.max_seconds)
+            painting = in_time(painter.steps(picture, asked), self.limits.max_seconds, left)
             with self._visit():
                 image = yield from stretched(painting, 0, BEFORE_SAVING)
             file = _unused(folder / result_name(photo.name, mix, FORMATS[file_format]))
@@ -144,7 +149,10 @@ class Studio:
     def paint_all(
         self, photos: Sequence[Path], settings: PaintSettings, folder: Path, file_format: str
     ) -> Iterator[float | Path | InputError]:
-        """For each photo its painting's file, or the reason why there is none; before it, the shares of it done."""
+        """For each photo its painting's file, or the reason why there is none; before it, the shares of it done.
+
+        All of them together may take as long as one call may.
+        """
         if len(photos) > self.limits.max_photos:
             raise InputError(
                 "{photos} photos are too many: {limit} at once is the limit.",
@@ -152,9 +160,17 @@ class Studio:
                 limit=self.limits.max_photos,
             )
         self.catalog.pipeline(settings.mix)  # a style that is not here is told once, not for each photo
+        end = time.monotonic() + self.limits.max_seconds
         for photo in photos:
+            left = end - time.monotonic()
+            if left <= 0:
+                yield InputError(
+                    "All photos together took longer than {seconds} seconds, the limit here: bring fewer at once.",
+                    seconds=self.limits.max_seconds,
+                )
+                continue
             try:
-                yield (yield from self.paint(photo, settings, folder, file_format))
+                yield (yield from self.paint(photo, settings, folder, file_format, left))
             except InputError as error:
                 yield error
 

@@ -18,6 +18,7 @@ from styletransfer.page.studio import Limits, Studio
 from styletransfer.page.texts import translations
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.results import read_settings
+from styletransfer.settings import PaintSettings
 
 SETTINGS = ("red", 1, 1, False, "", 0.5, "", 0.5)
 LARGE = (1200, 1000)  # more than one tile
@@ -85,6 +86,19 @@ def test_of_several_photos_those_that_are_finished_are_handed_out(events, upload
     said, archive, report, state = events.cancelled(several)
     assert "Cancelled: 1 of 2 photos are painted." in said and "✓ one.png" in report
     assert archive.endswith("paintings.zip") and state is None
+
+
+def test_all_photos_of_a_call_have_the_time_of_one_call(events, uploads, photo, monkeypatch):
+    files = [Path(uploads(photo, f"{number}.png")["path"]) for number in range(3)]
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    told = []
+    for answer in events.studio.paint_all(files, PaintSettings("red"), files[0].parent, "PNG"):
+        if not isinstance(answer, float):
+            told.append(str(answer))
+            now[0] += 0.6 * events.studio.limits.max_seconds
+    assert told[0].endswith("0-red.png") and told[1].endswith("1-red.png")
+    assert told[2] == "All photos together took longer than 300 seconds, the limit here: bring fewer at once."
 
 
 def test_a_mask_may_be_drawn_and_given_up_and_the_photo_stays_whole(events, uploads, photo):
