@@ -113,9 +113,9 @@ class TrainingConfig:
         tuple(PRESETS),
     )
     style_loss_weight: float = _flag(1.0, "Weight of the style loss.")
-    deep_style_weight: float = _flag(0.5, "Weight of the style loss in deep layers, relative to --style-loss-weight.")
+    deep_style_weight: float = _flag(0.3, "Weight of the style loss in deep layers, relative to --style-loss-weight.")
     gray_style_weight: float = _flag(
-        0.0,
+        0.5,
         "Weight of the style loss in the same deep layers of the luminance alone, relative to --style-loss-weight.",
     )
     calm_weight: float = _flag(0.5, "Weight of a second style loss on the calmest part of each photo.")

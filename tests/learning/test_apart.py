@@ -14,7 +14,9 @@ RANDOM = NetworkWeights(style="random", content="random")
 
 
 @pytest.fixture
-def workshop(tiny_pack):
+def workshop(tiny_pack, monkeypatch):
+    monkeypatch.setattr("styletransfer.learning.apart.NICE", 0)  # beside other tests it would get no core
+
     def make(**settings):
         given = {"minutes": 30, "waiting": 1, "threads": 1, "weights": RANDOM, "base": str(tiny_pack)}
         return Workshop(**(given | settings))

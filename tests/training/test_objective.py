@@ -20,6 +20,7 @@ def configure(**settings: object) -> TrainingConfig:
         "style_network": "squeezenet1_1",
         "style_layers": ("relu1", "fire2"),
         "deep_style_layers": ("fire4",),
+        "gray_style_weight": 0.0,
         "style_octaves": 2,
         "style_window": 0,
         "style_network_weights": "random",
