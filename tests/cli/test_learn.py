@@ -45,7 +45,7 @@ def test_progress_comes_as_lines_of_json(command, capsys):
     assert moments[-1]["is_better"] is True
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_run_that_is_ended_leaves_a_whole_pack_or_none(command, tmp_path, end):
     process = subprocess.Popen(
         [sys.executable, "-m", "styletransfer", *command, "--minutes", "30", "--json"],
@@ -72,6 +72,7 @@ def test_a_run_that_is_ended_leaves_a_whole_pack_or_none(command, tmp_path, end)
     assert load_pack(tmp_path / "mine").styles == {"mine": "Mine"}
 
 
+@pytest.mark.slow
 def test_on_a_leash_it_ends_with_who_started_it(command, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "styletransfer", *command, "--minutes", "30", "--json", "--leash"],

@@ -36,6 +36,7 @@ def test_a_photo_is_painted_like_two_paintings_each_in_its_place(pictures, photo
     assert np.abs(np.asarray(made).astype(int) - np.asarray(photo)).mean() > 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_keeps_the_picture_so_far(pictures, tmp_path):
     photo_file, painting, _, output = pictures
     process = subprocess.Popen(

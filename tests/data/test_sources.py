@@ -187,6 +187,7 @@ def test_rows_without_a_picture_are_left_out(downloaded):
     assert {source: downloaded[source]["levels"] for source in DOWNLOADED} == DOWNLOADED
 
 
+@pytest.mark.slow
 def test_a_stranger_is_told_of_tokens_and_conditions(running):
     private, gated, again = answers(
         running,

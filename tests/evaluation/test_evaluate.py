@@ -94,7 +94,7 @@ def launched(place: Path) -> Command:
 
 
 @pytest.fixture(scope="module")
-def evaluated(place: Path, launched: Command) -> tuple[str, dict[str, Any]]:
+def evaluated(place: Path) -> tuple[str, dict[str, Any]]:
     """What one process printed, and the numbers it wrote; place/figure.png is there, too."""
     files = {"json": place / "one.json", "figure": place / "figure.png"}
     given = arguments(place, **files, inception_weights=place / "inception.safetensors")
@@ -186,6 +186,7 @@ def test_the_card_of_a_pack_reads_the_numbers(place: Path, evaluated: tuple, tmp
     assert f"{blue['strokes']:.2f} | {blue['content']:.3f}" in (tmp_path / "pack" / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_table_of_one(place: Path, evaluated: tuple, launched: Command) -> None:
     done = launched.wait()
     assert done.code == 0, done.err

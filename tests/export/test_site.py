@@ -198,6 +198,7 @@ def test_another_style_of_a_pack_with_several_and_half_the_strength(opened, tmp_
     choose(opened, "starry-night")
 
 
+@pytest.mark.slow
 def test_a_larger_photo_is_painted_at_its_own_size_with_strokes_as_wide_as_the_pipelines(opened, tmp_path):
     path = photo_file(tmp_path, (960, 320))
     add(opened, path)
@@ -251,6 +252,7 @@ def test_what_cannot_be_painted_is_told_and_the_painting_before_stays(opened, tm
     assert Image.open(downloaded(opened, tmp_path)).size == (64, 48)
 
 
+@pytest.mark.slow
 def test_a_photo_may_be_dropped_and_taken_by_the_camera(opened, tmp_path):
     path = photo_file(tmp_path, (72, 56))
     dropped = """async (bytes) => {
@@ -275,6 +277,7 @@ def test_nothing_on_the_page_fails_its_readers(opened):
     assert Axe().run(opened).response["violations"] == []
 
 
+@pytest.mark.slow
 def test_once_loaded_the_page_paints_without_a_network(site, browser, tmp_path):
     server = PlainServer(site)
     with browser.new_context() as context:
@@ -289,6 +292,7 @@ def test_once_loaded_the_page_paints_without_a_network(site, browser, tmp_path):
         expect(page.locator("#message")).to_have_text(re.compile("could not be loaded"), timeout=PATIENCE)
 
 
+@pytest.mark.slow
 def test_where_no_service_worker_is_allowed_the_page_paints_with_one_thread_in_chinese_on_a_phone(server, browser):
     phone = {"width": 390, "height": 844}
     with browser.new_context(service_workers="block", viewport=phone, locale="zh-CN", color_scheme="dark") as context:
@@ -337,6 +341,7 @@ def test_words_are_there_in_both_languages(site):
     assert asked <= words["en"].keys()
 
 
+@pytest.mark.slow
 def test_the_same_packs_make_the_same_bytes(site, tmp_path):
     assert main(["export", *map(str, PACKS), "--format", "web", "-o", str(tmp_path / "again")]) == 0
     files = {path.relative_to(site) for path in site.rglob("*") if path.is_file()}

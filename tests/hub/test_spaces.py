@@ -133,6 +133,7 @@ def test_deploying_again_renews_the_files_and_takes_the_old_ones_away(hub, space
     assert dict(repo.head.files) == dict(first.files)
 
 
+@pytest.mark.slow
 def test_packs_are_pinned_so_that_the_built_space_needs_no_network_for_them(hub, space, client, pack, photo, tmp_path):
     client.call("hub.spaces", "deploy_space", space, packs=["painter/pack"])
     (pin,) = front_matter(hub)["preload_from_hub"]

@@ -131,7 +131,10 @@ def test_the_chinese_page_is_chinese_in_its_tab_too(open_page):
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
 
 
-@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize(
+    "size",
+    [pytest.param(size, marks=[] if name == "phone" else pytest.mark.slow, id=name) for name, size in SIZES.items()],
+)
 def test_all_that_is_touched_is_as_large_as_a_fingertip(open_page, photo_file, size):
     page = open_page(size, reduced_motion="reduce")
     add(page, photo_file)
@@ -167,6 +170,7 @@ def test_the_painting_is_copied_as_a_picture(open_page, photo_file):
     assert copied == [480, 400]
 
 
+@pytest.mark.slow
 def test_the_painting_is_handed_to_the_sheet_of_a_phone(open_page, photo_file):
     page = open_page(SIZES["phone"])
     page.add_init_script(

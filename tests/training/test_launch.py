@@ -94,6 +94,7 @@ def test_two_processes_share_the_epochs_and_speak_once(settings, tmp_path):
     assert not [line for line in second if line.startswith(("steps: ", "batch: "))]
 
 
+@pytest.mark.slow
 def test_accelerate_that_starts_one_process_of_two_is_noticed(settings, tmp_path):
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", 2, "--num_machines", 1]
     launcher += ["--mixed_precision", "no", "--dynamo_backend", "no"]

@@ -109,7 +109,7 @@ def test_a_preset_trains_with_its_own_losses_and_resumes_bit_for_bit(objective, 
         assert len(moved) > len(load_file(checkpoint(output, 4) / name)) / 2, f"{name} does not learn"
 
 
-@pytest.mark.parametrize("objective", ["contrastive", "cycle"])
+@pytest.mark.parametrize("objective", ["contrastive", pytest.param("cycle", marks=pytest.mark.slow)])
 def test_a_preset_on_two_processes_gives_the_losses_of_one_and_resumes_bit_for_bit(objective, runs, tmp_path):
     settings = {**runs(objective)[0], **TWO_PROCESSES}
     whole, again = tmp_path / "whole" / "run", tmp_path / "again" / "run"

@@ -105,6 +105,7 @@ def test_two_processes_push_packs_and_checkpoints_once(running, settings, tmp_pa
     assert not (output / ".pushing").exists()
 
 
+@pytest.mark.slow
 def test_another_machine_goes_on_to_the_same_weights(running, settings, tmp_path):
     expected = trained(tmp_path / "whole", settings)
     pushing = {**settings, "push_to_hub": REPO, "hub_checkpoint": True, "push_every": 4}
@@ -147,6 +148,7 @@ def _has_checkpoint(running, step):
     return BRANCH in repo.branches and f"step-{step:08d}/progress.json" in repo.paths(BRANCH)
 
 
+@pytest.mark.slow
 def test_refused_push_neither_stops_nor_loses_training(running, settings, tmp_path):
     output = tmp_path / "run"
     pushing = {**settings, "push_to_hub": REPO, "hub_checkpoint": True}

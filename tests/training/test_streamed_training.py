@@ -84,6 +84,7 @@ def test_killed_run_goes_on_in_the_middle_of_its_streams(whole, tmp_path):
     assert positions(output, 6, rank=0) == positions(whole[0], 6, rank=0)
 
 
+@pytest.mark.slow
 def test_passing_failures_of_the_hub_leave_no_trace(whole, healed, tmp_path):
     healed.fail(SHARDS, "error", method="GET", skip=10, times=2)
     healed.fail(SHARDS, "cut", method="GET", skip=14, times=2, after_bytes=100)

@@ -103,6 +103,7 @@ print("weights", [p.flatten().tolist() for p in network.parameters()])
 """
 
 
+@pytest.mark.slow
 def test_a_bad_loss_in_one_process_leaves_the_update_out_in_all():
     world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     started = [
