@@ -169,6 +169,7 @@ def test_the_painting_is_explained_where_that_is_asked_for(page, photo_file):
     set_number(page, "strength", 0)  # then the painting is the photo
     expect(page.locator("#reading")).to_contain_text("Nearly everything in your photo can still be made out.")
     expect(numbers).to_contain_text("Kept of the photo's shapes: 100 %.")
+    expect(numbers).to_be_visible()  # what was unfolded stays so
     page.locator("#explain input").uncheck()
     expect(page.locator("#departs")).to_be_hidden()
     for place in ("#reading", "#numbers"):

@@ -337,8 +337,19 @@ window.painter = (() => {
   // Regions that scroll are reached by the Tab key, and so scrolled by the arrow keys.
   const reachScrollers = () => all(".cm-scroller").forEach(region => set(region, "tabindex", 0))
 
+  // Numbers that are unfolded stay so when others take their place.
+  let unfolded = false
+  const keepUnfolded = () => {
+    const details = find("#numbers details")
+    if (!details || details.dataset.kept) return
+    details.dataset.kept = "yes"
+    details.open = unfolded
+    details.addEventListener("toggle", () => { if (details.isConnected) unfolded = details.open })
+  }
+
   const tidy = () => {
     namePictures()
+    keepUnfolded()
     joinChoices()
     noteChosen()
     nameHandle()
