@@ -7,6 +7,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 from page_kit import add, message, start_app
 from PIL import Image
@@ -172,20 +173,24 @@ def test_it_is_off_by_a_flag_and_its_workshop_is_set_by_the_environment(styles):
 # ---------------------------------------------------------------- in a browser
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("own")
+def environment_in(folder):
+    """Of an app with a pack of two styles, whose learners need no file of weights and have time."""
     pack = folder / "here"
     random_generator({"red": "Red", "oak": "Oak"}, channels=16, blocks=2).save_pretrained(pack)
     write_card(pack)
-    environment = os.environ | {
+    return os.environ | {
         "STYLETRANSFER_PACK": str(pack),
         "STYLETRANSFER_STYLE_NETWORK_WEIGHTS": "random",
         "STYLETRANSFER_CONTENT_NETWORK_WEIGHTS": "random",
         "STYLETRANSFER_OWN_MINUTES": "30",
         "GRADIO_ANALYTICS_ENABLED": "False",
     }
-    yield from start_app(folder, environment)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own")
+    yield from start_app(folder, environment_in(folder))
 
 
 @pytest.mark.slow
@@ -230,3 +235,28 @@ def test_a_visitor_drops_a_painting_sees_it_painted_mixes_it_and_takes_it_home(
     assert page.evaluate("document.documentElement.scrollWidth") == size[0]
     context.close()
     assert faults == []
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_while_it_learns_leaves_whole_packs_only_and_no_process(
+    browser, photo, painting_file, tmp_path
+):
+    photo.save(tmp_path / "beach.png")
+    starting = start_app(tmp_path, environment_in(tmp_path))
+    page = browser.new_context().new_page()
+    page.goto(next(starting))
+    add(page, tmp_path / "beach.png")
+    page.locator("#own > button").click()
+    page.locator("#own-painting input[type=file]").set_input_files(painting_file)
+    expect(page.locator(f"#styles label:has(input[value^='{MARK}'])")).to_be_visible(timeout=180_000)
+    server = next(child for child in psutil.Process().children() if "app.py" in " ".join(child.cmdline()))
+    learners = [child for child in server.children(recursive=True) if "learn" in child.cmdline()]
+    assert len(learners) == 1
+    server.kill()
+    _, alive = psutil.wait_procs(learners, timeout=60)
+    page.context.close()
+    starting.close()
+    assert alive == []
+    (folder,) = (tmp_path / "files").glob(f"*/{MARK}*")
+    packs = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    assert [load_pack(pack).styles for pack in packs] == [{"painting": "Painting"}]
