@@ -3,11 +3,13 @@
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from styletransfer.hub import packs as hub
 from styletransfer.hub import spaces
+from styletransfer.hub.repos import Repo, check_repo_id, fetch_pack
 from styletransfer.training.checkpoints import is_checkpoint
 from styletransfer.training.publishing import push_checkpoint
 
@@ -44,13 +46,18 @@ def _with_commands(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     search.add_argument(
         "--author", action="append", default=[], metavar="NAME", help="list packs of this author; repeat for more"
     )
-    deploy = _add(commands, "deploy-space", _deploy, "create or update a Gradio Space that serves the page")
+    deploy = _add(commands, "deploy-space", _deploy, "create or update a Space that serves the page")
     _add_target(deploy, "Space")
     deploy.add_argument(
         "--packs",
         default="",
         metavar="org/a[@revision],org/b",
         help="packs on the Hub that the page offers besides those in this repository",
+    )
+    deploy.add_argument(
+        "--static",
+        action="store_true",
+        help="a static Space, which paints in the visitor's browser, in place of a Gradio Space with a server",
     )
     return parser
 
@@ -95,4 +102,20 @@ def _search(options: argparse.Namespace) -> None:
 
 def _deploy(options: argparse.Namespace) -> None:
     packs = [name.strip() for name in options.packs.split(",") if name.strip()]
-    print(spaces.deploy_space(options.repo, packs=packs, private=options.private))
+    deploy = _deploy_static if options.static else spaces.deploy_space
+    print(deploy(options.repo, packs=packs, private=options.private))
+
+
+def _deploy_static(repo: str, *, packs: Sequence[str], private: bool) -> str:
+    # They need torch, which the other commands do not wait for.
+    from styletransfer.catalog import shipped_catalog
+    from styletransfer.export.site import export_site
+
+    check_repo_id(repo, "Space")
+    pins = spaces.checked_packs(packs, repo, private=private)
+    folders = [entry.folder for entry in shipped_catalog().entries]
+    folders += [fetch_pack(Repo(pack.id, seen.commit)) for pack, seen in pins.items()]
+    with tempfile.TemporaryDirectory() as place:
+        site = Path(place) / "site"
+        export_site(folders, site)
+        return spaces.deploy_static_space(repo, site, private=private)

@@ -1,8 +1,14 @@
-"""Deploys the page as a Gradio Space: this source, the packs in it, and packs of the Hub pinned to their commits."""
+"""Deploys the page as a Space.
+
+As a Gradio Space: this source, the packs in it, and packs of the Hub pinned to their commits. As a static Space: the
+files of a page that paints in the browser, which `export --format web` has written.
+"""
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import yaml
 from huggingface_hub import CommitInfo, HfApi, RepoCard, constants
 
 from styletransfer.errors import InputError
@@ -17,14 +23,23 @@ FOLDERS = ("styletransfer", "styles", "examples", "assets")
 THUMBNAIL = "assets/preview.jpg"  # what the Hub shows where a link to the Space is shared
 PACKS_VARIABLE = "STYLETRANSFER_PACKS"  # what the page reads: org/a@commit,org/b@commit
 KEPT = ".gitattributes"  # written by the Hub
+INDEX, SITE = "index.html", "site.json"  # of a static page; the second is in no page but ours
+# With these a browser lets the page use all cores (shared memory asks for cross-origin isolation).
+ISOLATED = {
+    "cross-origin-embedder-policy": "require-corp",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "cross-origin",
+}
 
 _log = logging.getLogger(__name__)
 
 TEXT = """
 # {title}
 
-Choose a style, add a photo, take home a painting of the same size. Runs on two CPU cores.
+Choose a style, add a photo, take home a painting of the same size. {where}
 """
+ON_A_SERVER = "Runs on two CPU cores."
+IN_THE_BROWSER = "Runs in your browser: no photo leaves your device."
 
 
 def deploy_space(repo_id: str, *, packs: Sequence[str] = (), private: bool = False, token: str | None = None) -> str:
@@ -46,18 +61,66 @@ def deploy_space(repo_id: str, *, packs: Sequence[str] = (), private: bool = Fal
             not answer. The Space's files are then unchanged, and deploying again is safe.
     """
     check_repo_id(repo_id, "Space")
-    pins = {repo: look_at_pack(repo, token=token) for repo in map(named_pack, packs)}
-    for repo, seen in pins.items():
-        _check(repo, seen, repo_id, private, token)
+    pins = checked_packs(packs, repo_id, private=private, token=token)
     api = HfApi(token=token)
     thumbnail = f"{api.endpoint}/spaces/{repo_id}/resolve/main/{THUMBNAIL}"
     files = _contents({repo.id: pin for repo, pin in pins.items()}, thumbnail)
-    offered = ",".join(f"{repo.id}@{seen.commit}" for repo, seen in pins.items())
+    variables = {PACKS_VARIABLE: ",".join(f"{repo.id}@{seen.commit}" for repo, seen in pins.items())}
+    return _deploy(api, repo_id, "gradio", files, variables, private)
+
+
+def deploy_static_space(repo_id: str, site: str | Path, *, private: bool = False, token: str | None = None) -> str:
+    """Create or update a static Space from a page that paints in the browser, as one commit.
+
+    Args:
+        repo_id: `org/name` of the Space; it is created if it is missing.
+        site: the folder that `export --format web` has written.
+        private: create the Space as a private one.
+        token: of a user who may write there; the one logged in when None.
+
+    Returns:
+        The Space's address.
+
+    Raises:
+        InputError: the folder holds no such page, the Space holds another app, or the Hub refuses or does not answer.
+            The Space's files are then unchanged, and deploying again is safe.
+    """
+    check_repo_id(repo_id, "Space")
+    site = Path(site)
+    missing = [name for name in (INDEX, SITE) if not (site / name).is_file()]
+    if missing:
+        raise InputError(f"{site} is no exported page, it has no {missing[0]}: write one with export --format web.")
+    files = {path.relative_to(site).as_posix(): path for path in sorted(site.rglob("*")) if path.is_file()}
+    return _deploy(HfApi(token=token), repo_id, "static", {**files, CARD: _static_front_page().encode()}, {}, private)
+
+
+def checked_packs(
+    packs: Sequence[str], space: str, *, private: bool = False, token: str | None = None
+) -> dict[Repo, Seen]:
+    """Packs `org/name[@revision]` as they are now, each loaded once; warns of a private one in a public Space.
+
+    Raises:
+        InputError: a pack is unsound, or the Hub refuses or does not answer.
+    """
+    pins = {repo: look_at_pack(repo, token=token) for repo in map(named_pack, packs)}
+    for repo, seen in pins.items():
+        _check(repo, seen, space, private, token)
+    return pins
+
+
+def _deploy(
+    api: HfApi,
+    repo_id: str,
+    sdk: str,
+    files: Mapping[str, bytes | Path],
+    variables: Mapping[str, str],
+    private: bool,
+) -> str:
     with told_plainly(f"Space {repo_id}"):
-        patiently(
-            lambda: api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
-        )
-        patiently(lambda: _commit(api, repo_id, files, offered, private))
+        # What the Hub puts into a new Space, a page of greetings for one, is nobody's app.
+        is_new = not patiently(lambda: api.repo_exists(repo_id, repo_type="space"))
+        patiently(lambda: api.create_repo(repo_id, repo_type="space", space_sdk=sdk, private=private, exist_ok=True))
+        patiently(lambda: _commit(api, repo_id, files, variables, private, is_new))
     return f"{api.endpoint}/spaces/{repo_id}"
 
 
@@ -102,17 +165,37 @@ def _front_page(pins: Mapping[str, Seen], thumbnail: str) -> str:
     if pins:
         # The Hub's form: a repository, its files, a commit. No name of a pack's file has a comma or a space.
         data.preload_from_hub = [f"{repo} {','.join(seen.files)} {seen.commit}" for repo, seen in pins.items()]
-    return f"---\n{data.to_yaml()}\n---\n{TEXT.format(title=data.get('title'))}"
+    return f"---\n{data.to_yaml()}\n---\n{TEXT.format(title=data.get('title'), where=ON_A_SERVER)}"
 
 
-def _commit(api: HfApi, repo_id: str, files: Mapping[str, bytes], offered: str, private: bool) -> CommitInfo:
+def _static_front_page() -> str:
+    """README.md of a static Space: what ours says of the page, without what a server needs."""
+    ours = RepoCard((ROOT / CARD).read_text(encoding="utf-8"), ignore_metadata_errors=True).data.to_dict()
+    told = ("title", "emoji", "colorFrom", "colorTo", "license", "tags")
+    data = {name: ours[name] for name in told if name in ours}
+    data |= {"short_description": "Photo in, painting out, in your browser"}
+    data |= {"sdk": "static", "custom_headers": ISOLATED}
+    text = TEXT.format(title=ours.get("title"), where=IN_THE_BROWSER)
+    return f"---\n{yaml.safe_dump(data, sort_keys=False, allow_unicode=True)}---\n{text}"
+
+
+def _commit(
+    api: HfApi,
+    repo_id: str,
+    files: Mapping[str, bytes | Path],
+    variables: Mapping[str, str],
+    private: bool,
+    is_new: bool,
+) -> CommitInfo:
     # Read again at each attempt: the last one may have succeeded, and only its answer was lost.
     head = api.space_info(repo_id, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     there = [file.rfilename for file in head.siblings or [] if file.rfilename != KEPT]
-    if APP in there and not any(name.startswith("styletransfer/") for name in there):
+    is_ours = is_new or SITE in there or any(name.startswith("styletransfer/") for name in there)
+    if not is_ours and (APP in there or INDEX in there):
         raise InputError(f"The Space {repo_id} holds another app: choose a new name.")
     if private and not head.private:
         raise InputError(f"The Space {repo_id} exists already and is public: choose another, or make it private.")
-    api.add_space_variable(repo_id, PACKS_VARIABLE, offered)
+    for name, value in variables.items():
+        api.add_space_variable(repo_id, name, value)
     stale = [name for name in there if name not in files]
     return commit_files(api, repo_id, files, stale, message="Deploy the page", parent=head.sha, repo_type="space")

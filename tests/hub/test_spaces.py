@@ -1,5 +1,6 @@
 """The page deployed to the loopback Hub as a Space: what arrives there is enough to serve the page, and no more."""
 
+import json
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,9 @@ from fake_hub.pack_client import ROOT, Client, RefusalError
 from fake_hub.server import HOST
 from fake_hub.server import hub as running_hub
 from fake_hub.snippets import run_client
+
+from styletransfer.errors import InputError
+from styletransfer.export.site import fetched_runtime
 
 SPACE = "painter/page"
 PATIENCE = 300  # seconds; a busy machine takes long to import torch and gradio
@@ -151,6 +155,63 @@ def test_packs_are_pinned_so_that_the_built_space_needs_no_network_for_them(hub,
     done = command(arguments, {**home, "HF_HUB_OFFLINE": "1"}, cwd=fetched(hub, space, tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "painted.png").exists()
+
+
+# ---------------------------------------------------------------- without a server
+
+
+@pytest.fixture
+def site(tmp_path):
+    """What marks a page that `export --format web` has written, in small."""
+    for name, content in (("index.html", "<p>painter"), ("site.json", "{}"), ("models/0-red.onnx", "\x00\x01")):
+        (tmp_path / "site" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "site" / name).write_text(content)
+    return tmp_path / "site"
+
+
+def test_a_static_space_has_the_page_and_lets_it_use_all_cores(hub, space, client, site):
+    address = client.call("hub.spaces", "deploy_static_space", space, site)
+    assert address == f"{hub.endpoint}/spaces/{space}"
+    repo = hub.repo(space, "space")
+    assert set(repo.paths()) == {"README.md", "index.html", "site.json", "models/0-red.onnx"}
+    assert repo.read("models/0-red.onnx") == b"\x00\x01"
+    assert repo.settings["sdk"] == "static" and not repo.settings.get("variables")
+    settings = front_matter(hub)
+    assert settings["sdk"] == "static" and settings["title"] and not settings.keys() & {"sdk_version", "app_file"}
+    assert settings["custom_headers"]["cross-origin-embedder-policy"] == "require-corp"
+    assert len(settings["short_description"]) <= 60  # the Hub refuses more
+
+
+def test_a_space_of_ours_changes_its_kind_and_back(hub, space, client, site):
+    client.call("hub.spaces", "deploy_space", space)
+    client.call("hub.spaces", "deploy_static_space", space, site)
+    assert "app.py" not in hub.repo(space, "space").paths()
+    client.call("hub.spaces", "deploy_space", space)
+    assert "site.json" not in hub.repo(space, "space").paths() and front_matter(hub)["sdk"] == "gradio"
+
+
+def test_a_static_space_of_somebody_else_and_a_folder_without_a_page_are_left_alone(hub, space, client, site):
+    before = hub.put(space, {"index.html": "mine", "README.md": "---\nsdk: static\n---\n"}, "space")
+    with pytest.raises(RefusalError, match="holds another app"):
+        client.call("hub.spaces", "deploy_static_space", space, site)
+    assert hub.repo(space, "space").head is before
+    (site / "site.json").unlink()
+    with pytest.raises(RefusalError, match=r"is no exported page, it has no site\.json"):
+        client.call("hub.spaces", "deploy_static_space", space, site)
+
+
+@pytest.mark.slow
+def test_the_command_exports_the_shipped_styles_and_packs_of_the_hub_and_deploys_them(hub, space, pack, tmp_path):
+    try:
+        fetched_runtime()
+    except InputError as error:
+        pytest.skip(str(error))
+    done = command(["deploy-space", space, "--static", "--packs", "painter/pack"], hub.environment("painter"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{hub.endpoint}/spaces/{space}\n", "")
+    folder = fetched(hub, space, tmp_path)
+    styles = {style["name"]: style["file"] for style in json.loads((folder / "site.json").read_text())["styles"]}
+    assert {"starry-night", "great-wave", "red"} <= styles.keys()
+    assert all((folder / file).is_file() for file in styles.values())
 
 
 # ---------------------------------------------------------------- what fails
