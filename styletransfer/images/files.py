@@ -40,8 +40,9 @@ _READABLE = "a JPEG, PNG, WebP, AVIF, TIFF, GIF, BMP or PPM file"
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # pillow-heif reads these
 
+# Of PNG: level 6 would make 4 % less of a painting and take half as long again.
 _SAVED_AS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".png": ("PNG", {}),
+    ".png": ("PNG", {"compress_level": 3}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
     ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
     ".webp": ("WEBP", {"quality": 92}),
