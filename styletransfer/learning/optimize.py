@@ -36,7 +36,7 @@ LAYER_RATES = (1.0, 1.0, 1.0, 0.7, 0.35)  # of it, from the coarsest layer on: A
 LAST_RATE = 0.1  # share of it that is left at the end of a scale
 NOISE = 0.5  # deviation of --init noise
 # Pixels, unlike a network, can follow every photo closely, so content needs to be asked for less than there.
-CONTENT_SHARE = 0.3
+CONTENT_SHARE = 0.12
 WINDOW, WHOLE = 256, 400  # pixels: what the costliest layers see of a picture with a long side of more than WHOLE
 JITTER = 8  # pixels: networks look from another corner in each step, else their strides are painted as a grid
 CALM_EVERY = 3  # steps, in one of which style is asked of calm places alone, so that skies are painted, too

@@ -23,7 +23,7 @@ LOSS_MARGIN = 16  # pixels
 _WITH_HEADS = {
     "content_distance": "lpips",
     "content_layers": ("relu1", "fire3", "fire5", "fire6", "fire7", "fire8", "fire9"),
-    "content_loss_weight": 1.7,
+    "content_loss_weight": 2.2,
 }
 _WITHOUT_HEADS = {"content_distance": "normalized", "content_loss_weight": 0.2}
 
@@ -55,7 +55,7 @@ def learning_config(names: Sequence[str], weights: NetworkWeights, **settings: o
         "content_network_weights": weights.content,
         "lpips_weights": weights.lpips,
         "deep_style_weight": 0.25,
-        "gray_style_weight": 0.5,
+        "gray_style_weight": 0.8,
         "calm_weight": 1.8,
         "tone_weight": 0.7,
         "content_ramp": 0.6,
