@@ -77,7 +77,7 @@ def test_a_run_says_what_begins(run, pictures):
     network = build_networks(configure({"style": ("waves=a", "dots=b"), "channels": 8, "blocks": 1}))
     assert f"generator: {sum(p.numel() for p in network.generator.parameters()):,} parameters" in sizes
     (objective,) = (line for line in said if line.startswith("objective: "))
-    assert objective.startswith("objective: brushwork with weights style_loss 1, deep_style 0.5, ")
+    assert objective.startswith("objective: brushwork with weights style_loss 1, deep_style 0.3, gray_style 0.5, ")
     assert "cycle" not in objective
 
 

@@ -169,6 +169,7 @@ def test_every_weighted_loss_is_logged_and_no_other(output):
         "identity",
         "style",
         "deep_style",
+        "gray_style",
         "calm",
         "content",
         "tone",
