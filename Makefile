@@ -32,10 +32,10 @@ help:  ## say what each target does
 demo: $(APP_STAMP)  ## set up, then open the app on the pack that ships with the repository
 	$(BIN)/python app.py
 
-test: $(DEV_STAMP) browser  ## set up, then run the fast tests (8 to 16 minutes on two cores)
+test: $(DEV_STAMP) browser  ## set up, then run the fast tests (6 to 12 minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n $(TEST_WORKERS) --dist loadfile
 
-test-journeys: $(DEV_STAMP) browser  ## set up, then run what visitors and programs do with the page (some ten minutes on two cores)
+test-journeys: $(DEV_STAMP) browser  ## set up, then run what visitors and programs do with the page (3 to 7 minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow $(JOURNEYS) -n $(TEST_WORKERS) --dist loadfile
 
 test-slow: $(DEV_STAMP) browser  ## set up, then run all slow tests, which take minutes each (some forty on two busy cores)
