@@ -139,15 +139,25 @@ def _check(repo: Repo, seen: Seen, space: str, private: bool, token: str | None)
 
 def _contents(pins: Mapping[str, Seen], thumbnail: str) -> dict[str, bytes]:
     """File name in the Space -> its content."""
-    missing = [name for name in (APP, CARD, *FOLDERS) if not (ROOT / name).exists()]
-    if missing:
-        raise InputError(f"{ROOT} is not a checkout of this project, it has no {missing[0]}: deploy from a clone.")
+    _check_checkout(APP, CARD, *FOLDERS)
     paths = [ROOT / name for name in FILES]
     for folder in FOLDERS:
         paths += sorted((ROOT / folder).rglob("*"))
     names = {path.relative_to(ROOT).as_posix(): path for path in paths if path.is_file()}
     files = {name: path.read_bytes() for name, path in names.items() if _is_source(name)}
     return {**files, CARD: _front_page(pins, thumbnail).encode()}
+
+
+def _check_checkout(*names: str) -> None:
+    missing = [name for name in names if not (ROOT / name).exists()]
+    if missing:
+        raise InputError(f"{ROOT} is not a checkout of this project, it has no {missing[0]}: deploy from a clone.")
+
+
+def _our_card() -> RepoCard:
+    """README.md of this repository, which an installed wheel has not."""
+    _check_checkout(CARD)
+    return RepoCard((ROOT / CARD).read_text(encoding="utf-8"), ignore_metadata_errors=True)
 
 
 def _is_source(name: str) -> bool:
@@ -160,7 +170,7 @@ def _is_source(name: str) -> bool:
 
 def _front_page(pins: Mapping[str, Seen], thumbnail: str) -> str:
     """README.md of the Space: the metadata of ours, and the packs to be downloaded when the Space is built."""
-    data = RepoCard((ROOT / CARD).read_text(encoding="utf-8"), ignore_metadata_errors=True).data
+    data = _our_card().data
     data.thumbnail = thumbnail
     if pins:
         # The Hub's form: a repository, its files, a commit. No name of a pack's file has a comma or a space.
@@ -170,7 +180,7 @@ def _front_page(pins: Mapping[str, Seen], thumbnail: str) -> str:
 
 def _static_front_page() -> str:
     """README.md of a static Space: what ours says of the page, without what a server needs."""
-    ours = RepoCard((ROOT / CARD).read_text(encoding="utf-8"), ignore_metadata_errors=True).data.to_dict()
+    ours = _our_card().data.to_dict()
     told = ("title", "emoji", "colorFrom", "colorTo", "license", "tags")
     data = {name: ours[name] for name in told if name in ours}
     data |= {"short_description": "Photo in, painting out, in your browser"}

@@ -18,6 +18,7 @@ from fake_hub.snippets import run_client
 
 from styletransfer.errors import InputError
 from styletransfer.export.site import fetched_runtime
+from styletransfer.hub import spaces
 
 SPACE = "painter/page"
 PATIENCE = 300  # seconds; a busy machine takes long to import torch and gradio
@@ -198,6 +199,12 @@ def test_a_static_space_of_somebody_else_and_a_folder_without_a_page_are_left_al
     (site / "site.json").unlink()
     with pytest.raises(RefusalError, match=r"is no exported page, it has no site\.json"):
         client.call("hub.spaces", "deploy_static_space", space, site)
+
+
+def test_an_installed_library_says_that_a_static_space_needs_a_clone(monkeypatch, site, tmp_path):
+    monkeypatch.setattr(spaces, "ROOT", tmp_path)
+    with pytest.raises(InputError, match=r"is not a checkout of this project, it has no README\.md: deploy from a clone"):
+        spaces.deploy_static_space(SPACE, site)
 
 
 @pytest.mark.slow
