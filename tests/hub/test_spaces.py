@@ -203,7 +203,9 @@ def test_a_static_space_of_somebody_else_and_a_folder_without_a_page_are_left_al
 
 def test_an_installed_library_says_that_a_static_space_needs_a_clone(monkeypatch, site, tmp_path):
     monkeypatch.setattr(spaces, "ROOT", tmp_path)
-    with pytest.raises(InputError, match=r"is not a checkout of this project, it has no README\.md: deploy from a clone"):
+    with pytest.raises(
+        InputError, match=r"is not a checkout of this project, it has no README\.md: deploy from a clone"
+    ):
         spaces.deploy_static_space(SPACE, site)
 
 
