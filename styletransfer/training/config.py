@@ -17,6 +17,7 @@ from styletransfer.training.presets import PRESETS
 
 DISCRIMINATOR_INPUTS = ("pixels", "features")
 STYLE_DISTANCES = ("sliced", "gram", "centered-gram")
+COLLECTION_TARGETS = ("all", "each")
 CONTENT_DISTANCES = ("energy", "normalized", "lpips")
 PRECISIONS = ("fp32", "bf16", "fp16")
 SIZES = {
@@ -153,11 +154,19 @@ class TrainingConfig:
     border_weight: float = _flag(
         0.0, "Weight of the border loss: the picture's edge should not differ from its inside more than in the photo."
     )
+    halo_weight: float = _flag(
+        0.0, "Weight of the halo loss: beside a dark contour a surface should not be painted brighter than elsewhere."
+    )
 
     style_distance: str = _flag(
         "sliced",
         "How style is compared: sliced (Heitz 2021), gram (Gatys 2016), or centered-gram (covariances, less color).",
         STYLE_DISTANCES,
+    )
+    collection_target: str = _flag(
+        "all",
+        "What the sliced distance compares with where a style has several paintings: all together, or each in turn.",
+        COLLECTION_TARGETS,
     )
     style_octaves: int = _flag(3, "Number of resolutions at which style is compared, each half of the one before.")
     style_places: int = _flag(1024, "Feature vectors of a layer that the sliced distance compares.")

@@ -10,8 +10,7 @@ A term whose weight is zero costs nothing and builds nothing. game.py adds the t
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,10 +19,12 @@ from torch import Tensor, nn
 from styletransfer.errors import InputError
 from styletransfer.models import losses
 from styletransfer.models.features import Features, load_lpips_heads
+from styletransfer.models.looks import Look, Part
 from styletransfer.training.config import TrainingConfig, pairs
 
 TARGET_PAINTINGS = 64  # of a style: as many are looked at
 CLOUD = 4096  # feature vectors kept of each layer and style, drawn from all of its paintings
+CLOUD_OF_EACH = 512  # of each of its paintings, where style is compared with one of them at a time
 CALM_TRIES = 12  # places looked at to find a calm one
 CALM_SPREAD = 0.15  # deviation of luminance in [-1, 1] at which a place counts half as calm as a blank one
 OUTSIDE = 2.0  # added to a place's deviation where none of it lies in the region that is asked for
@@ -32,73 +33,6 @@ FIRST_CONTENT = 0.25  # of the content weight, at the first step
 CPU = torch.device("cpu")
 
 Paintings = Callable[[str, int], Iterable[Tensor]]  # of a style, at most so many: (1, 3, H, W) in [-1, 1]
-
-
-class Part(NamedTuple):
-    """Layers of one network at some octaves: octave 0 is the picture itself, each further one half of it."""
-
-    network: str  # "style" or "content"
-    layers: tuple[str, ...]
-    octaves: tuple[int, ...] = (0,)
-    gray: bool = False  # of the luminance alone
-
-
-class Look:
-    """What the networks see in a batch of pictures; every network runs once per octave, for all terms that ask.
-
-    Args:
-        pictures: (N, 3, H, W) in [-1, 1].
-        networks: by name.
-        parts: all that will be asked for.
-        window: (top, left, side) of what the network of style sees at full resolution, where it costs most.
-        region: (1, 1, H, W), 1 where style is asked for; None: everywhere.
-    """
-
-    def __init__(
-        self,
-        pictures: Tensor,
-        networks: Mapping[str, Features],
-        parts: Sequence[Part],
-        window: tuple[int, int, int] | None = None,
-        region: Tensor | None = None,
-    ) -> None:
-        self.pictures, self.networks, self.parts, self.window = pictures, networks, parts, window
-        self.region = region
-        self._seen: dict[tuple[str, int, bool], dict[str, Tensor]] = {}
-
-    def features(self, part: Part) -> list[Tensor]:
-        """One (N, C, h, w) for each octave, for each layer of the part."""
-        return [self._at(part, octave)[layer] for octave in part.octaves for layer in part.layers]
-
-    def places(self, part: Part) -> list[Tensor | None]:
-        """For each of the part's features the numbers of the places that lie in the region; None: all."""
-        if self.region is None:
-            return [None] * (len(part.octaves) * len(part.layers))
-        return [
-            _within(self._shown(self.region, part.network, octave), self._at(part, octave)[layer])
-            for octave in part.octaves
-            for layer in part.layers
-        ]
-
-    def _at(self, part: Part, octave: int) -> dict[str, Tensor]:
-        view = (part.network, octave, part.gray)
-        if view not in self._seen:
-            asking = [p for p in self.parts if octave in p.octaves and (p.network, octave, p.gray) == view]
-            layers = tuple(dict.fromkeys(layer for p in asking for layer in p.layers))
-            pictures = self._shown(self.pictures, part.network, octave)
-            if part.gray:
-                pictures = losses.luminance(pictures).expand_as(pictures)
-            self._seen[view] = dict(zip(layers, self.networks[part.network](pictures, layers), strict=True))
-        return self._seen[view]
-
-    def _shown(self, pictures: Tensor, network: str, octave: int) -> Tensor:
-        """What a network is shown of the pictures, or of the region, at an octave."""
-        if octave:
-            return F.avg_pool2d(pictures, 2**octave)
-        if network == "style" and self.window:
-            top, left, side = self.window
-            return pictures[..., top : top + side, left : left + side]
-        return pictures
 
 
 class Draws:
@@ -115,6 +49,10 @@ class Draws:
     def places(self, available: int, count: int) -> Tensor:
         """(count,) numbers below `available`, each drawn by itself."""
         return self._sent(torch.randint(available, (count,), generator=self._source))
+
+    def number(self, below: int) -> int:
+        """One number below `below`."""
+        return int(torch.randint(below, (1,), generator=self._source))
 
     def _sent(self, numbers: Tensor) -> Tensor:
         """On the device; from pinned memory, so that a GPU's queue does not run dry at each of a step's hundred."""
@@ -142,22 +80,28 @@ class SlicedStyle(nn.Module):
         floor: in mean deviations.
         places: of the picture that are compared, at most.
         directions: drawn anew in each step, at most.
+        each: of several paintings, whether one at a time is the target, drawn anew for each layer; else all together.
+            Over the steps that asks for what lies between the paintings (their barycenter, Rabin 2011), not for their
+            mixture, which holds the calmest and the wildest of them at once.
     """
 
-    def __init__(self, part: Part, floor: float, places: int, directions: int) -> None:
+    def __init__(self, part: Part, floor: float, places: int, directions: int, each: bool = False) -> None:
         super().__init__()
-        self.part, self.floor, self.places, self.directions = part, floor, places, directions
-        self.clouds = nn.ParameterList()  # per octave and layer: (S, CLOUD, C), in units
+        self.part, self.floor, self.places, self.directions, self.each = part, floor, places, directions, each
+        self.cloud = CLOUD_OF_EACH * TARGET_PAINTINGS if each else CLOUD
+        self.paintings: list[int] = []  # of each style
+        self.clouds = nn.ParameterList()  # per octave and layer: (S, cloud, C), in units, painting after painting
         self.units = nn.ParameterList()  # (S, C)
 
     def observe(self, look: Look, draws: Draws, share: float) -> list[Tensor]:
         """Per octave and layer (P, C): feature vectors of one painting, its share of a cloud."""
         layers = [_vectors(layer)[0].float() for layer in look.features(self.part)]
-        return [layer[draws.places(len(layer), math.ceil(share * CLOUD))] for layer in layers]
+        return [layer[draws.places(len(layer), math.ceil(share * self.cloud))] for layer in layers]
 
     def learn(self, styles: Sequence[Sequence[list[Tensor]]]) -> None:
         """Take the targets from what was observed in each painting of each style."""
-        per_style = [[torch.cat(seen)[:CLOUD] for seen in zip(*paintings, strict=True)] for paintings in styles]
+        self.paintings = [len(paintings) for paintings in styles]
+        per_style = [[torch.cat(seen)[: self.cloud] for seen in zip(*paintings, strict=True)] for paintings in styles]
         for layer in zip(*per_style, strict=True):
             units = torch.stack([_units(cloud, self.floor) for cloud in layer])
             self.units.append(nn.Parameter(units, requires_grad=False))
@@ -173,13 +117,24 @@ class SlicedStyle(nn.Module):
             if not available:  # of the region nothing lies in what is shown
                 continue
             count = min(self.places, available)
-            ours, theirs = (draws.places(number, count) for number in (available, clouds.shape[1]))
+            ours = draws.places(available, count)
+            target = self._drawn(clouds, count, draws)[style]
             ours = ours if inside is None else inside[ours]
             directions = draws.directions(clouds.shape[2], self.directions)
             places = vectors.index_select(1, ours).float() / units[style][:, None]
-            target = clouds.index_select(1, theirs)[style]
             per_layer.append(losses.sliced_wasserstein_loss(places, target, directions))
         return torch.stack(per_layer).mean(dim=0) if per_layer else style.new_zeros(len(style), dtype=torch.float32)
+
+    def _drawn(self, clouds: Tensor, count: int, draws: Draws) -> Tensor:
+        """(S, count, C): vectors of all of a style's paintings, or of one of them."""
+        if not self.each:
+            return clouds.index_select(1, draws.places(clouds.shape[1], count))
+        drawn = []
+        for cloud, paintings in zip(clouds, self.paintings, strict=True):
+            share = math.ceil(len(cloud) / paintings)
+            start = share * draws.number(paintings)
+            drawn.append(cloud[start + draws.places(min(share, len(cloud) - start), count)])
+        return torch.stack(drawn)
 
 
 class GramStyle(nn.Module):
@@ -298,6 +253,7 @@ class Objective(nn.Module):
         *,
         done: float | None = None,
         region: Tensor | None = None,
+        content_factor: float = 1.0,
     ) -> dict[str, Tensor]:
         """Weighted terms by name.
 
@@ -307,6 +263,7 @@ class Objective(nn.Module):
             step: decides the random directions and places.
             done: share of the run that is behind, for runs that end by the clock; None: as the config's steps say.
             region: (1, 1, H, W), 1 where style is asked for; None: everywhere. The sliced distance knows regions.
+            content_factor: on the weight of content, for who lets it follow what is reached.
         """
         config, terms, draws = self.config, {}, Draws(self.config.seed, step, fake_painting.device)
         look = self._look(fake_painting, self._window(fake_painting, draws), region)
@@ -320,7 +277,7 @@ class Objective(nn.Module):
             asked = {name: calmness * term(calm, style_weights, draws) for name, term in self.style.items()}
             terms["calm"] = config.calm_weight * sum(weights[name] * loss.mean() for name, loss in asked.items())
         if self.content:
-            weight = config.content_loss_weight * self._ramp(step / config.steps if done is None else done)
+            weight = content_factor * self.content_weight(step / config.steps if done is None else done)
             terms["content"] = weight * self.content(look, self._look(photo), style_weights).mean()
         if self.matching:
             terms["feature_matching"] = (
@@ -328,15 +285,17 @@ class Objective(nn.Module):
             )
         return terms | self._of_pixels(fake_painting, photo)
 
-    def _ramp(self, done: float) -> float:
-        """Share of the content weight: asked for in full from the start, it forbids the first strokes."""
+    def content_weight(self, done: float) -> float:
+        """The weight of content when that share of a run is behind: asked for in full at first, it forbids strokes."""
         ramp = self.config.content_ramp
-        return FIRST_CONTENT + (1 - FIRST_CONTENT) * min(1.0, done / ramp) if ramp else 1.0
+        share = FIRST_CONTENT + (1 - FIRST_CONTENT) * min(1.0, done / ramp) if ramp else 1.0
+        return self.config.content_loss_weight * share
 
     def _of_pixels(self, fake_painting: Tensor, photo: Tensor) -> dict[str, Tensor]:
         config = self.config
         of_pixels = {
             "tone": (config.tone_weight, lambda: losses.tone_loss(fake_painting, photo).mean()),
+            "halo": (config.halo_weight, lambda: losses.halo_loss(fake_painting, photo).mean()),
             "l1": (config.l1_weight, lambda: losses.l1_loss(fake_painting, photo)),
             "color": (config.color_weight, lambda: losses.color_loss(fake_painting, photo)),
             "total_variation": (config.total_variation_weight, lambda: losses.total_variation(fake_painting)),
@@ -416,12 +375,13 @@ def _style_terms(config: TrainingConfig) -> nn.ModuleDict:
     if config.style_distance != "sliced":
         centered = config.style_distance == "centered-gram"
         return nn.ModuleDict({"style": GramStyle(early, config.style_patches, centered)})
-    terms = {"style": SlicedStyle(early, 0.2, config.style_places, 32)}
+    places, each = config.style_places, config.collection_target == "each"
+    terms = {"style": SlicedStyle(early, 0.2, places, 32, each)}
     if config.deep_style_weight:
-        terms["deep_style"] = SlicedStyle(Part("content", config.deep_style_layers), 0.3, config.style_places, 48)
+        terms["deep_style"] = SlicedStyle(Part("content", config.deep_style_layers), 0.3, places, 48, each)
     if config.gray_style_weight:
         gray = Part("content", config.deep_style_layers, gray=True)
-        terms["gray_style"] = SlicedStyle(gray, 0.3, config.style_places, 48)
+        terms["gray_style"] = SlicedStyle(gray, 0.3, places, 48, each)
     return nn.ModuleDict(terms)
 
 
@@ -468,12 +428,6 @@ def _number(name: str, text: str) -> float:
     if not 0 <= number < math.inf:  # NaN fails this, too
         raise InputError(f"--content-balance {name}={text} must be a number of at least 0.")
     return number
-
-
-def _within(region: Tensor, features: Tensor) -> Tensor:
-    """Numbers of the places of features (N, C, h, w) that lie in a region (1, 1, H, W)."""
-    shrunk = F.adaptive_avg_pool2d(region.float(), features.shape[-2:])
-    return (shrunk.flatten() > 0.5).nonzero()[:, 0]
 
 
 def _vectors(features: Tensor) -> Tensor:

@@ -383,6 +383,30 @@ def rimmed(brighter: float, side: int = 32) -> Tensor:
     return picture
 
 
+def test_halo_loss_is_how_much_brighter_a_surface_is_beside_a_contour() -> None:
+    photo = torch.full((1, 3, 128, 128), 0.5)
+    photo[..., 64:] = -0.5  # a wall of light beside a wall of dark
+    plain, light, dark = (photo.clone() for _ in range(3))
+    light[..., 52:64] += 0.3  # 3 cells, as far as is looked
+    dark[..., 52:64] -= 0.3
+    assert losses.halo_loss(plain, photo).item() == pytest.approx(0, abs=1e-4)
+    assert losses.halo_loss(dark, photo).item() == pytest.approx(0, abs=1e-4)
+    # Of the 9 columns of cells that are compared, 4 cells apart, less than a third lie in the rim.
+    assert 0.2 < losses.halo_loss(light, photo).item() < 0.3
+    assert losses.halo_loss(torch.cat([plain, light]), photo.repeat(2, 1, 1, 1)).shape == (2,)
+
+
+def test_halo_loss_minds_neither_strokes_nor_pictures_without_contours() -> None:
+    photo = torch.full((1, 3, 128, 128), 0.5)
+    photo[..., 64:] = -0.5
+    strokes = photo + 0.2 * torch.sign(torch.sin(torch.arange(128.0) * torch.pi / 8))[:, None]  # across the contour
+    halo = losses.halo_loss(strokes, photo).item()
+    light = photo.clone()
+    light[..., 52:64] += 0.2
+    assert halo < 0.2 * losses.halo_loss(light, photo).item()
+    assert losses.halo_loss(strokes, torch.zeros_like(photo)).item() == 0
+
+
 def test_border_loss_is_the_rim_of_the_painting_over_that_of_its_photo() -> None:
     paintings = torch.cat([rimmed(0.2), rimmed(0.0)])
     photos = torch.cat([rimmed(0.04), rimmed(0.01)])

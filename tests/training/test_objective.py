@@ -7,8 +7,9 @@ from torch import Tensor
 
 from styletransfer.errors import InputError
 from styletransfer.models import losses
+from styletransfer.models.looks import Look, Part
 from styletransfer.training.config import TrainingConfig
-from styletransfer.training.objective import CALM_TRIES, FIRST_CONTENT, Draws, Look, Objective, Part, calmest
+from styletransfer.training.objective import CALM_TRIES, FIRST_CONTENT, Draws, Objective, calmest
 
 FREE = {"adversarial_weight": 0.0, "grid_weight": 0.0, "tone_weight": 0.0, "calm_weight": 0.0}
 
@@ -72,6 +73,18 @@ def test_the_sliced_style_of_a_collection_is_drawn_from_all_of_its_paintings() -
     assert (first.mean(dim=0) - second.mean(dim=0)).abs().max() > 0.3
 
 
+def test_a_collection_can_be_compared_with_one_of_its_paintings_at_a_time() -> None:
+    term = build(configure(collection_target="each"), [PAINTINGS[:1], PAINTINGS[1:]], [PHOTOS[:1]]).style["style"]
+    blocks = term.clouds[0][0].chunk(2)
+    chosen = []
+    for step in range(20):
+        drawn = term._drawn(term.clouds[0], 30, Draws(0, step))[0]
+        inside = [(drawn[:, None] == block).all(dim=2).any(dim=1) for block in blocks]
+        assert any(hits.all() for hits in inside)
+        chosen += [hits.all().item() for hits in inside[:1]]
+    assert 3 < sum(chosen) < 17
+
+
 def test_units_are_deviations_over_the_painting_with_a_floor() -> None:
     term = build(configure()).style["style"]
     for clouds, units in zip(term.clouds, term.units, strict=True):
@@ -93,6 +106,16 @@ def test_the_sliced_style_by_hand() -> None:
     )
     found = objective(PHOTOS[:1], PHOTOS[:1], STYLES[1:], step=7)["style"]
     torch.testing.assert_close(found, expected[0])
+
+
+def test_a_light_rim_beside_a_contour_costs_by_its_weight() -> None:
+    photo = torch.ones(1, 3, 96, 96) * 0.6
+    photo[..., 48:] = -0.8
+    rim = photo.clone()
+    rim[..., 40:48] = 0.9
+    objective = build(configure(style_loss_weight=0.0, content_loss_weight=0.0, halo_weight=2.0))
+    assert objective(photo, photo, STYLES[:1])["halo"].item() == pytest.approx(0, abs=1e-3)
+    assert objective(rim, photo, STYLES[:1])["halo"].item() > 0.2
 
 
 def test_the_gray_style_sees_no_colors() -> None:
