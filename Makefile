@@ -24,7 +24,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-journeys test-slow train-demo lint format browser clean
+.PHONY: help demo test test-journeys test-slow train-demo bench lint format browser clean
 
 help:  ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,9 @@ test-slow: $(DEV_STAMP) browser  ## set up, then run all slow tests, which take 
 
 train-demo: $(DEV_STAMP)  ## set up, then watch a two-minute training, offline
 	$(BIN)/python scripts/train_demo.py
+
+bench: $(DEV_STAMP)  ## set up, then measure speed and memory beside other networks, and draw the plots (some ten minutes)
+	$(BIN)/python benchmarks/speed.py styles/starry-night --output benchmarks
 
 lint: $(DEV_STAMP)  ## check style, limits and format
 	$(BIN)/ruff check .

@@ -1,61 +1,50 @@
-"""Measure how fast a photo is painted, in alternation with the Johnson network of PyTorch's examples.
+"""Measure how fast a photo is painted and how much memory it takes, in turn with networks of other projects.
 
-    python benchmarks/speed.py styles/starry-night --output benchmarks/speed.md
+    python benchmarks/speed.py styles/starry-night --output benchmarks
 
-Ours is the pipeline in its default mode, from PIL picture to PIL picture. Theirs is the network alone: float32, forward
-pass only, without any conversion of pictures. Times depend on the machine; compare the ratio.
+Writes speed.md, speed.json and two plots. *Pipeline* is ours from PIL picture to PIL picture; every network is its
+forward pass alone, without any conversion of pictures. Times depend on the machine; compare the ratios, each taken in
+one run, in turn.
 """
 
 import argparse
+import json
 import platform
+import resource
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from statistics import median
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
-from styletransfer.pipeline import StyleTransferPipeline
+from benchmarks.peers import AdaIN, cyclegan_network, johnson_network
+from styletransfer.models.generator import Generator
+from styletransfer.packs.folder import load_pack
+from styletransfer.painter import Painter, place_of
+
+PEERS: dict[str, Callable[[], nn.Module]] = {
+    "Johnson 2016": johnson_network,
+    "AdaIN, Huang 2017": lambda: AdaIN().eval(),
+    "CycleGAN, Zhu 2017": cyclegan_network,
+}
+OURS = "styletransfer"
+SIZES = (256, 512, 768, 1024, 1536)
+SLOWEST = 1024  # pixels; of the peers larger pictures are not measured, which takes minutes
+COLORS = {OURS: "#c2410c", "Johnson 2016": "#1d4ed8", "AdaIN, Huang 2017": "#15803d", "CycleGAN, Zhu 2017": "#6b7280"}
+
+Times = dict[str, list[float]]
 
 
-def johnson_network() -> nn.Sequential:
-    """Johnson (2016) with instance normalization, layer by layer as PyTorch's fast_neural_style example has it."""
-    down = [*_conv_norm(3, 32, 9, 1), *_conv_norm(32, 64, 3, 2), *_conv_norm(64, 128, 3, 2)]
-    up = [_Nearest(), *_conv_norm(128, 64, 3, 1), _Nearest(), *_conv_norm(64, 32, 3, 1)]
-    return nn.Sequential(*down, *(_Residual(128) for _ in range(5)), *up, _conv(32, 3, 9, 1)).eval()
-
-
-def _conv(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, outputs, kernel, stride))
-
-
-def _conv_norm(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn.Module]:
-    return [_conv(inputs, outputs, kernel, stride), nn.InstanceNorm2d(outputs, affine=True), nn.ReLU()]
-
-
-class _Residual(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(*_conv_norm(channels, channels, 3, 1), *_conv_norm(channels, channels, 3, 1)[:2])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
-
-
-class _Nearest(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return F.interpolate(x, scale_factor=2, mode="nearest")
-
-
-def times_in_turn(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def times_in_turn(calls: Mapping[str, Callable[[], object]], rounds: int) -> Times:
     """Milliseconds of each call, measured in alternation (A B A B ...) after one warm-up round."""
-    taken: dict[str, list[float]] = {name: [] for name in calls}
+    taken: Times = {name: [] for name in calls}
     for turn in range(rounds + 1):
         for name, call in calls.items():
             start = time.perf_counter()
@@ -72,36 +61,194 @@ def cpu_name() -> str:
     return names[0].split(":", 1)[1].strip() if names else platform.processor() or platform.machine()
 
 
-@torch.inference_mode()
-def main() -> None:
-    """Measure, print the table, and write it to `--output` if given."""
+def photo_of(size: int) -> Image.Image:
+    """A square picture, "RGB"."""
+    return Image.effect_noise((size, size), 64).convert("RGB")
+
+
+def call_of(name: str, pack: Path, size: int) -> Callable[[], object]:
+    """One painting of a square of that side by our pipeline or by a peer's network."""
+    if name == OURS:
+        painter, photo = Painter(load_pack(pack), device="cpu"), photo_of(size)
+        style = next(iter(painter.styles))
+        return lambda: painter(photo, style)
+    network, tensor = PEERS[name](), torch.rand(1, 3, size, size)
+    return lambda: network(tensor)
+
+
+# ---- the table at 512 pixels -----------------------------------------------------------------------------------------
+
+
+def table_calls(pack: Path, size: int) -> dict[str, Callable[[], object]]:
+    """Everything that is compared at one size, by the name of its row."""
+    device, dtype = place_of("cpu")
+    generator = load_pack(pack).to(device).convolve_in(dtype).eval()
+    weights = generator.style_weights({next(iter(generator.styles)): 1.0})
+    tensor = torch.rand(1, 3, size, size)
+    kind = str(dtype).removeprefix("torch.")
+    calls = {f"{OURS}, pipeline ({kind})": call_of(OURS, pack, size)}
+    calls[f"{OURS}, network alone ({kind})"] = lambda: generator(tensor, weights)
+    calls |= {f"{name}, float32": call_of(name, pack, size) for name in PEERS}
+    return calls | johnson_modes(tensor) | onnx_call(pack, size)
+
+
+def johnson_modes(tensor: torch.Tensor) -> dict[str, Callable[[], object]]:
+    """The Johnson network as fast as it gets: channels last, bfloat16, compiled."""
+    last = torch.channels_last
+    channels_last, low = johnson_network().to(memory_format=last), johnson_network().to(torch.bfloat16)
+    moved, lowered = tensor.to(memory_format=last), tensor.to(torch.bfloat16, memory_format=last)
+    low = low.to(memory_format=last)
+    calls = {
+        "Johnson 2016, channels last": lambda: channels_last(moved),
+        "Johnson 2016, bfloat16, channels last": lambda: low(lowered),
+    }
+    compiled = torch.compile(johnson_network())
+    try:
+        compiled(tensor)
+    except Exception as error:  # without a C++ compiler there is none: the table says so
+        print(f"Johnson 2016, compiled: not measured ({type(error).__name__}).", file=sys.stderr)
+        return calls
+    return calls | {"Johnson 2016, compiled": lambda: compiled(tensor)}
+
+
+def onnx_call(pack: Path, size: int) -> dict[str, Callable[[], object]]:
+    """Our pipeline in onnxruntime, where it is installed."""
+    try:
+        painter, photo = Painter(load_pack(pack), backend="onnx"), photo_of(size)
+    except ImportError as error:
+        print(f"{OURS}, onnxruntime: not measured ({error}).", file=sys.stderr)
+        return {}
+    style = next(iter(painter.styles))
+    return {f"{OURS}, pipeline (onnxruntime, float32)": lambda: painter(photo, style)}
+
+
+def body_share(generator: Generator, size: int, rounds: int) -> tuple[float, float]:
+    """(GFLOP/s of a residual convolution, of a product of large matrices), both in the pipeline's arithmetic."""
+    dtype, cells = generator.to_rgb.weight.dtype, size // 4 + 6
+    conv = generator.body[0].conv
+    x = torch.rand(1, conv.in_channels, cells, cells).to(dtype, memory_format=torch.channels_last)
+    one, other = (torch.rand(2048, 2048).to(dtype) for _ in range(2))
+    taken = times_in_turn({"conv": lambda: conv(x), "matrix": lambda: one @ other}, rounds)
+    work = {"conv": 2 * cells**2 * conv.weight.numel(), "matrix": 2 * 2048**3}
+    rates = {name: work[name] / median(taken[name]) / 1e6 for name in work}
+    return rates["conv"], rates["matrix"]
+
+
+# ---- the curves ------------------------------------------------------------------------------------------------------
+
+
+def curves(pack: Path, sizes: Iterable[int], rounds: int, threads: int) -> dict[str, dict[str, list[tuple]]]:
+    """For each network (size, milliseconds) and (size, megabytes above the loaded program)."""
+    found = {"time": {name: [] for name in (OURS, *PEERS)}, "memory": {name: [] for name in (OURS, *PEERS)}}
+    for size in sizes:
+        names = [OURS, *(PEERS if size <= SLOWEST else ())]
+        taken = times_in_turn({name: call_of(name, pack, size) for name in names}, rounds)
+        for name in names:
+            found["time"][name].append((size, median(taken[name])))
+            found["memory"][name].append((size, memory_of(name, pack, size, threads)))
+    return found
+
+
+def memory_of(name: str, pack: Path, size: int, threads: int) -> float:
+    """Megabytes that painting a square adds to the loaded program, measured in a process of its own."""
+    command = [sys.executable, __file__, str(pack), "--memory-of", name, "--size", str(size)]
+    done = subprocess.run([*command, "--threads", str(threads)], check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def added_memory(name: str, pack: Path, size: int) -> float:
+    """As `memory_of`, in this process."""
+    call = call_of(name, pack, size)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    call()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def draw(points: Mapping[str, list[tuple]], label: str, file: Path) -> None:
+    """A plot of one quantity against the side of the picture, both on logarithmic axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for name, line in points.items():
+        width = 2.5 if name == OURS else 1.5
+        axes.plot(*zip(*line, strict=True), marker="o", label=name, color=COLORS[name], linewidth=width)
+    axes.set(xscale="log", yscale="log", xlabel="side of the picture, pixels", ylabel=label)
+    axes.set_xticks(SIZES, [str(size) for size in SIZES])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(file, dpi=130)
+
+
+# ---- all of it -------------------------------------------------------------------------------------------------------
+
+
+def table(taken: Times, size: int, threads: int, rates: tuple[float, float]) -> str:
+    """The page speed.md."""
+    middle = {name: median(times) for name, times in taken.items()}
+    johnson, rounds = middle["Johnson 2016, float32"], min(map(len, taken.values()))
+    rows = [
+        f"| {name} | {middle[name]:.0f} | {min(times):.0f} | {johnson / middle[name]:.1f} |"
+        for name, times in taken.items()
+    ]
+    best = min(middle[name] for name in middle if name.startswith("Johnson"))
+    cyclegan = middle["CycleGAN, Zhu 2017, float32"]
+    ours, network = (next(middle[name] for name in middle if word in name) for word in ("pipeline", "alone"))
+    return "\n".join(
+        [
+            f"{size}x{size}, {threads} threads, {cpu_name()}, torch {torch.__version__}, medians of {rounds} taken in "
+            "turn. `make bench` repeats it.",
+            "",
+            "| network | median, ms | fastest, ms | times as fast as Johnson 2016 in float32 |",
+            "|---|---:|---:|---:|",
+            *rows,
+            "",
+            f"* Against the fastest mode of the Johnson network: pipeline {best / ours:.1f} times, network alone "
+            f"{best / network:.1f} times.",
+            f"* Network alone against CycleGAN's generator: {cyclegan / network:.0f} times.",
+            f"* A residual convolution runs at {rates[0]:.0f} GFLOP/s, {100 * rates[0] / rates[1]:.0f} % of what a "
+            f"product of large matrices reaches on this machine in the same arithmetic ({rates[1]:.0f} GFLOP/s).",
+            "",
+            "![Time against size](speed-time.png)",
+            "",
+            "![Memory against size](speed-memory.png)",
+            "",
+        ]
+    )
+
+
+def options() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pack", type=Path, help="folder of the style pack to paint with")
-    parser.add_argument("--size", type=int, default=512, help="side of the square picture, in pixels")
-    parser.add_argument("--rounds", type=int, default=20, help="measured calls of each network")
+    parser.add_argument("--size", type=int, default=512, help="side of the square picture of the table, in pixels")
+    parser.add_argument("--rounds", type=int, default=10, help="measured calls of each network")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="file to write the table to")
-    args = parser.parse_args()
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="folder to write the page and its plots to")
+    parser.add_argument("--memory-of", metavar="NETWORK", help="print the megabytes that one painting takes, and stop")
+    return parser.parse_args()
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Measure, print the table, and write everything to `--output` if given."""
+    args = options()
     torch.set_num_threads(args.threads)
-    pipeline = StyleTransferPipeline.from_pretrained(args.pack, device="cpu")
-    johnson, style = johnson_network(), next(iter(pipeline.styles))
-    tensor = torch.rand(1, 3, args.size, args.size) * 255
-    photo = Image.effect_noise((args.size, args.size), 64).convert("RGB")
-    taken = times_in_turn({"johnson": lambda: johnson(tensor), "ours": lambda: pipeline(photo, style)}, args.rounds)
-    theirs, ours = median(taken["johnson"]), median(taken["ours"])
-    lines = [
-        f"{args.size}x{args.size}, {args.threads} threads, {cpu_name()}, torch {torch.__version__}, "
-        f"medians of {args.rounds} taken in turn.",
-        "",
-        "| network | mode | median, ms | fastest, ms | times as fast |",
-        "|---|---|---:|---:|---:|",
-        f"| Johnson 2016, PyTorch examples | float32, forward only | {theirs:.0f} | {min(taken['johnson']):.0f} | 1 |",
-        f"| styletransfer | {str(pipeline.dtype).removeprefix('torch.')}, PIL in, PIL out | {ours:.0f} "
-        f"| {min(taken['ours']):.0f} | {theirs / ours:.1f} |",
-    ]
-    print("\n".join(lines))
+    if args.memory_of:
+        print(added_memory(args.memory_of, args.pack, args.size))
+        return
+    rates = body_share(load_pack(args.pack).convolve_in(place_of("cpu")[1]), args.size, args.rounds)
+    taken = times_in_turn(table_calls(args.pack, args.size), args.rounds)
+    page = table(taken, args.size, args.threads, rates)
+    print(page)
     if args.output:
-        args.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        found = curves(args.pack, SIZES, max(3, args.rounds // 3), args.threads)
+        draw(found["time"], "milliseconds", args.output / "speed-time.png")
+        draw(found["memory"], "megabytes above the loaded program", args.output / "speed-memory.png")
+        (args.output / "speed.md").write_text(page, encoding="utf-8")
+        facts = {"cpu": cpu_name(), "threads": args.threads, "table": taken, "curves": found}
+        (args.output / "speed.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
