@@ -29,13 +29,14 @@ MAY_IMPORT = {
     "hub": {"packs"},
     "data": {"images", "hub.errors"},
     "pipeline": {"images", "models", "packs", "hub", "data.crops"},
+    "moving": {"images", "models", "pipeline"},
     "evaluation": BELOW,
     "export": (BELOW - {"data"}) | {"page.look", "page.texts"},  # the same look and words
     "training": BELOW,
     # What is asked of a painting is written once, in the training's objective; nothing else of a training is light.
     "learning": (BELOW - {"data"}) | {"data.crops", "training.objective", "training.config"},
-    "page": (BELOW - {"data"}) | {"evaluation", "learning"},
-    "cli": BELOW | {"evaluation", "export", "training", "learning"},
+    "page": (BELOW - {"data"}) | {"evaluation", "learning", "moving"},
+    "cli": BELOW | {"evaluation", "export", "training", "learning", "moving"},
 }
 DOORS = {
     "__main__.py": "cli.paint",

@@ -15,6 +15,7 @@ from styletransfer.cli import export as export_command
 from styletransfer.cli import hub as hub_commands
 from styletransfer.cli import learn as learn_command
 from styletransfer.cli import optimize as optimize_command
+from styletransfer.cli import video as video_command
 from styletransfer.cli.flags import INTERRUPTED
 from styletransfer.errors import InputError
 
@@ -110,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PACK",
         help="a style pack: a folder, or org/name[@revision] on the Hub (default: all that ship)",
     )
+    video_command.add_flags(parser)
     parser.add_argument("--list", action="store_true", help="print the names and titles of the styles and stop")
     parser.add_argument("--debug", action="store_true", help="with an error, show where in the code it arose")
     return parser
@@ -141,6 +143,8 @@ def _run(options: argparse.Namespace) -> int:
     for photo in options.photo:
         if not photo.exists():
             raise InputError("There is no file or folder {photo}: check the name.", photo=photo)
+    if len(options.photo) == 1 and video_command.is_moving(options.photo[0], options.output):
+        return video_command.paint(options, _checked)
     is_single = len(options.photo) == 1 and not options.photo[0].is_dir()
     return _paint_one(options) if is_single else _paint_several(options)
 

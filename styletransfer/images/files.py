@@ -414,16 +414,17 @@ def _write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())  # some disks say only now that they are full
         os.replace(part, path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(
-                "{name} cannot be saved, the disk is full: make room or use another folder.", name=path
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise InputError(
-                "{name} cannot be saved, you may not write there: use another folder.", name=path
-            ) from error
-        raise InputError(
-            "{name} cannot be saved ({reason}): use another name or folder.", name=path, reason=error.strerror
-        ) from error
+        raise unsaved(path, error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def unsaved(path: Path, error: OSError) -> InputError:
+    """A file cannot be written; the sentence says why, and what helps."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InputError("{name} cannot be saved, the disk is full: make room or use another folder.", name=path)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return InputError("{name} cannot be saved, you may not write there: use another folder.", name=path)
+    return InputError(
+        "{name} cannot be saved ({reason}): use another name or folder.", name=path, reason=error.strerror
+    )
