@@ -205,7 +205,7 @@ class Painter:
             return
         plain = self.network.fold(weights, self.network.measure(self._tensor(_thumbnail(rgb)), weights))
         for box in _tiles(width, height, TILE_SIZE):
-            around = _grow(box, self.generator.margin, width, height, wrap)
+            around = grown(box, self.generator.margin, width, height, wrap)
             corner = torch.tensor([[around[1], around[0]]], device=self.device)
             tile = _cut_around(rgb, around) if wrap else rgb.crop(around)
             painted = plain(self._tensor(tile), corner, width if wrap else None)
@@ -339,7 +339,7 @@ def _cut_around(rgb: Image.Image, box: Box) -> Image.Image:
     return Image.fromarray(np.asarray(rgb)[top:bottom].take(range(left, right), axis=1, mode="wrap"))
 
 
-def _grow(box: Box, margin: int, width: int, height: int, wrap: bool = False) -> Box:
+def grown(box: Box, margin: int, width: int, height: int, wrap: bool = False) -> Box:
     """The box with its margin, inside the picture; the margin is a whole number of cells, so cells stay in place."""
     assert margin % STRIDE == 0 and TILE_SIZE % STRIDE == 0
     left, top, right, bottom = box

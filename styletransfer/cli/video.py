@@ -1,24 +1,19 @@
 """`python -m styletransfer CLIP`: a video or an animated picture in, a painted one out."""
 
 import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from styletransfer.cli.flags import BAR, INTERRUPTED
+from styletransfer.cli.flags import BAR, say
+from styletransfer.moving.kinds import ANIMATION_FORMATS, VIDEO_FORMATS, VIDEO_SUFFIXES
 
 # What needs torch, PyAV or OpenCV is imported where it is used: photos are painted without them.
 if TYPE_CHECKING:
+    from styletransfer.errors import Sentence
     from styletransfer.pipeline import StyleTransferPipeline
     from styletransfer.settings import PaintSettings
-
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp"}
-    | {".ogv", ".mxf", ".vob"}
-)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -35,29 +30,43 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def is_moving(path: Path, output: Path) -> bool:
-    """Whether the file is painted as something that moves: a video by its name, an animated picture by its result."""
-    return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+    """Whether the file is painted as something that moves: a video, or an animated picture for a result that moves."""
+    suffix, wanted = path.suffix.lower(), output.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return path.is_file()
+    if suffix not in ANIMATION_FORMATS or wanted not in {*VIDEO_FORMATS, *ANIMATION_FORMATS}:
+        return False
+    from styletransfer.moving.animation import is_animation
+
+    return is_animation(path)
+
+
+def result_suffix(path: Path) -> str:
+    """What the name of a painting ends with, where the result is a folder."""
+    return ".mp4" if path.suffix.lower() in VIDEO_SUFFIXES else ".png"
 
 
 def paint(
     options: argparse.Namespace,
-    checked: Callable[[argparse.Namespace], "tuple[StyleTransferPipeline, PaintSettings]"],
-) -> int:
-    """Paint one video.
-
-    Returns:
-        The exit code: 0, or 130 when it was interrupted, with what was painted kept.
+    pipeline: "StyleTransferPipeline",
+    settings: "PaintSettings",
+    source: Path,
+    output: Path,
+) -> None:
+    """Paint one video or animated picture.
 
     Raises:
         InputError: it fails.
+        KeyboardInterrupt: it was interrupted; what was painted is kept.
     """
-    from styletransfer.moving.video import USUAL_SIZE, USUAL_STEADINESS, VideoJob
+    from styletransfer.moving.asked import USUAL_SIZE
+    from styletransfer.moving.steady import USUAL_STEADINESS
+    from styletransfer.moving.video import job_of
 
-    pipeline, settings = checked(options)
-    job = VideoJob(
+    job = job_of(
         pipeline,
-        options.photo[0],
-        options.output,
+        source,
+        output,
         settings,
         size=options.size or USUAL_SIZE,
         steadiness=USUAL_STEADINESS if options.steadiness is None else options.steadiness,
@@ -65,24 +74,19 @@ def paint(
     )
     said = _say_new(job.notes, 0)
     if job.resumed:
-        _say(f"going on after {job.seconds:.1f} s that were painted before")
+        say(f"going on after {job.seconds:.1f} s that were painted before")
     try:
         with tqdm(total=1.0, bar_format=BAR, disable=None) as bar:  # None: no bar unless on a terminal
             for share in job.steps():
                 bar.update(share - bar.n)
     except KeyboardInterrupt:
         if job.keep():
-            _say(f"kept what was painted in {options.output}; the same command goes on from there")
-        return INTERRUPTED
+            say(f"kept what was painted in {output}")
+        raise
     _say_new(job.notes, said)
-    return 0
 
 
-def _say_new(notes: list[str], said: int) -> int:
+def _say_new(notes: "list[Sentence]", said: int) -> int:
     for note in notes[said:]:
-        _say(f"note: {note}")
+        say(f"note: {note}")
     return len(notes)
-
-
-def _say(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)

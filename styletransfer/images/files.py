@@ -386,7 +386,7 @@ def save_picture(
     extras |= {"pnginfo": pnginfo} if file_format == "PNG" else {}
     extras |= {"exif": exif} if file_format in ("JPEG", "WEBP", "AVIF", "TIFF") else {}
     options = options | {name: value for name, value in extras.items() if value is not None}
-    _write_whole(path, _encode(image, path, file_format, options))
+    write_whole(path, _encode(image, path, file_format, options))
 
 
 def _encode(image: Image.Image, path: Path, file_format: str, options: dict[str, Any]) -> bytes:
@@ -405,7 +405,8 @@ def _encode(image: Image.Image, path: Path, file_format: str, options: dict[str,
     return encoded.getvalue()
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file; one of that name is replaced whole or not at all. Raises InputError where it cannot be written."""
     part = path.parent / f".{secrets.token_hex(8)}.part"
     try:
         with part.open("xb") as file:

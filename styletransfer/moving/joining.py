@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import av
 
 from styletransfer.errors import Sentence
 from styletransfer.moving.frames import Form
+from styletransfer.moving.kinds import VIDEO_FORMATS
 from styletransfer.moving.reading import opened, start_of
 from styletransfer.moving.segments import Segment
 
-VIDEO_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 # What browsers and FFmpeg's own writer of MP4 both know.
 MP4_AUDIO = frozenset({"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"})
 MP4_SUBTITLES = frozenset({"mov_text"})
@@ -22,13 +23,13 @@ Timed = tuple[float, int, av.Packet]  # seconds, number of the stream, what is w
 
 
 def join(
-    pieces: Iterable[tuple[Path, Segment]], source: Path, target: Path, suffix: str, form: Form, comment: str
+    pieces: Iterable[tuple[Path, Segment]], source: Path | None, target: Path, suffix: str, form: Form, comment: str
 ) -> list[Sentence]:
     """Write the video.
 
     Args:
         pieces: files of the painting, in their order.
-        source: whose sound and subtitles are taken.
+        source: whose sound and subtitles are taken; None for silence.
         target: the file to write.
         suffix: of the result, which says its container.
         form: of the frames.
@@ -43,15 +44,19 @@ def join(
     pieces, notes = list(pieces), []
     end = float(pieces[-1][1].end * form.ticks)
     options = {} if suffix == ".mkv" else {"movflags": "+faststart"}
-    with opened(source) as sound, av.open(str(target), "w", format=VIDEO_FORMATS[suffix], options=options) as made:
+    with ExitStack() as files:
+        made = files.enter_context(av.open(str(target), "w", format=VIDEO_FORMATS[suffix], options=options))
         made.metadata["comment"] = comment
         with av.open(str(pieces[0][0])) as first:
             video = made.add_stream_from_template(first.streams.video[0])
         video.time_base = form.ticks
-        tracks = [_Track(stream, made, suffix, notes) for stream in (*sound.streams.audio, *sound.streams.subtitles)]
-        tracks = [track for track in tracks if track.target is not None]
+        lines = [_video_packets(pieces, video, form)]
+        if source is not None:
+            sound = files.enter_context(opened(source))
+            streams = (*sound.streams.audio, *sound.streams.subtitles)
+            tracks = [_Track(stream, made, suffix, notes) for stream in streams]
+            lines.append(_sound_packets(sound, [track for track in tracks if track.target is not None], end))
         made.start_encoding()
-        lines = [_video_packets(pieces, video, form), _sound_packets(sound, tracks, end)]
         for _, _, packet in heapq.merge(*lines, key=lambda timed: timed[0]):
             made.mux(packet)
     return notes

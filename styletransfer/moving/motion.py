@@ -15,6 +15,7 @@ LEAST_CORNERS, LEAST_SHARE = 12, 0.35  # of corners that must follow the camera,
 STILL = 0.08  # pixels: a move below is noise, and the camera stands still
 FLOW_SIDE = 480  # pixels: flow is computed at most at this long side
 RESTING = 0.35  # pixels: flow below is error, and what moves so little is left where it is
+QUIET = 3.0  # levels of difference, smoothed: where there is less, nothing moves, whatever flow is found in the noise
 ALIKE = 14.0  # levels of difference, smoothed, from which on two frames do not show the same
 CUT_DIFFERENCE, CUT_OVERLAP = 18.0, 0.72  # levels of mean difference, share of histograms in common
 THUMB = (64, 36)
@@ -51,18 +52,21 @@ def camera_move(before: np.ndarray, now: np.ndarray) -> Similarity:
 
 def flow_between(before: np.ndarray, now: np.ndarray) -> Flow:
     """The flow between two gray pictures (H, W) uint8 that lie over one another, up to what moves by itself."""
-    small_before, small_now = _small(before), _small(now)
-    finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    quiet = np.clip(2 - _difference(before, now) / QUIET, 0, 1)
+    if quiet.min() == 1:
+        return Flow(None, quiet)
+    small_before, small_now = (cv2.GaussianBlur(_small(x), (0, 0), 0.8) for x in (before, now))
+    finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     back = finder.calc(small_now, small_before, None)
     forth = finder.calc(small_before, small_now, None)
     agree = _agreement(back, forth)
     scale = now.shape[1] / small_now.shape[1]
     back = _resized(back, now.shape) * scale
     length = np.linalg.norm(back, axis=2)
-    back *= np.clip((length - RESTING) / RESTING, 0, 1)[..., None]
-    moves = bool((length > RESTING).any())
-    alike = 1 - np.clip(_difference(before, now, back if moves else None) / ALIKE - 0.5, 0, 1)
-    return Flow(back if moves else None, _resized(agree, now.shape) * alike)
+    back *= (np.clip((length - RESTING) / RESTING, 0, 1) * (quiet < 1))[..., None]
+    alike = 1 - np.clip(_difference(warped(before, back), now) / ALIKE - 0.5, 0, 1)
+    moves = bool(back.any())
+    return Flow(back if moves else None, np.maximum(quiet, _resized(agree, now.shape) * alike))
 
 
 def warped(picture: np.ndarray, back: np.ndarray) -> np.ndarray:
@@ -115,8 +119,7 @@ def _agreement(back: np.ndarray, forth: np.ndarray) -> np.ndarray:
     return cv2.blur(cv2.erode(agree, np.ones((3, 3), np.uint8)), (3, 3))
 
 
-def _difference(before: np.ndarray, now: np.ndarray, back: np.ndarray | None) -> np.ndarray:
-    """(H, W): levels by which the frames differ once the flow has moved the first; noise is smoothed away."""
-    moved = before if back is None else warped(before, back)
-    difference = cv2.subtract(cv2.GaussianBlur(now, (0, 0), 2), cv2.GaussianBlur(moved, (0, 0), 2), dtype=cv2.CV_32F)
-    return cv2.dilate(np.abs(difference), np.ones((5, 5), np.uint8))
+def _difference(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """(H, W): levels by which two gray frames differ around each place; noise is smoothed away."""
+    one, other = (cv2.GaussianBlur(x, (0, 0), 2) for x in (before, now))
+    return cv2.dilate(cv2.absdiff(one, other), np.ones((5, 5), np.uint8)).astype(np.float32)

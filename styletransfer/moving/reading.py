@@ -13,10 +13,6 @@ from styletransfer.moving.frames import BT601, BT709, Form, Frame
 from styletransfer.moving.light import BT2020, is_full, is_high_range, matrix_of, to_rgb
 from styletransfer.painter import check_size
 
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp"}
-    | {".ogv", ".mxf", ".vob"}
-)
 USUAL_RATE = Fraction(25)  # frames in a second, where a file does not say
 
 
@@ -84,7 +80,7 @@ class VideoFile:
         rate = stream.average_rate or stream.guessed_rate or USUAL_RATE
         count = stream.frames or round(float(rate) * _seconds(container, stream))
         full = is_full(frame) and not is_high_range(frame)
-        return plain, Form(size, stream.time_base, rate, count, BT601 if matrix == BT601 else BT709, full)
+        return plain, Form(size, stream.time_base, rate, count, BT601 if matrix == BT601 else BT709, full, loops=0)
 
     def _note_changes(
         self, frame: av.VideoFrame, whole: tuple[int, int], plain: tuple[int, int], even: tuple[int, int]

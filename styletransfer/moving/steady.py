@@ -14,6 +14,7 @@ neighborhood was cut off, so that nothing leaves a trail. What moves by itself t
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import cv2
@@ -24,13 +25,16 @@ from torch import Tensor
 from styletransfer.errors import InputError
 from styletransfer.models.generator import STRIDE, Moments
 from styletransfer.moving.motion import STAYS, Similarity, camera_move, flow_between, gray, is_cut, warped
-from styletransfer.painter import LEAST_SIDE, Part
+from styletransfer.painter import LEAST_SIDE, Box, Part, grown
 
 STEADINESS = (0.0, 1.0)
 USUAL_STEADINESS = 0.7
 MOST_KEPT = 0.95  # share of what was painted before, at a steadiness of 1
 NOISE_KEPT = 0.6  # share of the frames before in what is painted, at a steadiness of 1, against their noise
 REACH = 7  # pixels: side of the neighborhood whose range the old painting is cut to
+SURE = 0.5  # trust below which a place is news
+BLOCK = 16  # pixels: news is painted in boxes of such blocks, whole cells
+WORTH = 0.6  # share of a frame above which painting boxes of it, with their margins, is not worth it
 LOOKS = (0, 2, 6, 12)  # frames of a shot after which it is measured again; then after as many as the last again
 FRESH = 0.25  # least share of a new measurement in the running one
 ZOOM, TURN = 1.2, math.radians(7)  # a canvas further from the screen than this gives way to a new one
@@ -75,13 +79,23 @@ class Shot:
         """A new shot begins."""
         self.seen, self.looks, self.statistics = 0, 0, [None] * len(self._parts)
 
+    @property
+    def margin(self) -> int:
+        """How far the networks see, in pixels."""
+        return max(painter.generator.margin for painter, _, _ in self._parts)
+
     @torch.inference_mode()
     def paint(self, canvas: np.ndarray, corner: tuple[int, int]) -> np.ndarray:
         """Paint (H, W, 3) float32 levels, of which the corner (left, top) says the place on the canvas."""
-        photo = torch.from_numpy(np.ascontiguousarray(canvas)).permute(2, 0, 1)[None] / 127.5 - 1
         if self._is_due():
-            self._look(photo)
+            self._look(_tensor(canvas))
         self.seen += 1
+        return self.run(canvas, corner)
+
+    @torch.inference_mode()
+    def run(self, canvas: np.ndarray, corner: tuple[int, int]) -> np.ndarray:
+        """As `paint`, with the statistics as they are: a part of a canvas that was measured."""
+        photo = _tensor(canvas)
         place = torch.tensor([[corner[1], corner[0]]])
         painted = sum(
             share * network(photo.to(painter.device), place.to(painter.device)).float().cpu()
@@ -128,6 +142,7 @@ class SteadyPainter:
         self.inner = tuple(max(LEAST_SIDE, round(side / scale)) for side in size)
         self.shot = Shot(parts)
         self.past: Past | None = None
+        self.rested = False  # whether the frame before was not painted anew
 
     def paint(self, rgb: np.ndarray) -> np.ndarray:
         """The painting of the next frame: (H, W, 3) uint8 in, the same out."""
@@ -143,18 +158,57 @@ class SteadyPainter:
         frame, covered, window = _laid(screen, STAYS if anew else place)
         old = None if past is None else _moved(past, place if anew else None, window)
         place = STAYS if anew else place
-        if old is not None and self.steadiness:
-            frame, kept, history = self._remembered(frame, covered, old)
-        painting = self.shot.paint(frame, window[:2])
-        if old is not None and self.steadiness:
-            painting += kept * (_cut_to_range(history, painting) - painting)
+        if old is None or not self.steadiness:
+            painting, self.rested = self.shot.paint(frame, window[:2]), False
+        else:
+            frame, trust, history = self._remembered(frame, covered, old)
+            news = None if self.rested else self._news(trust, covered)
+            self.rested = news is not None
+            again = self._repainted if news is None else partial(self._patched, news)
+            painting = again(frame, window, trust, history)
         self.past = Past(window, frame, painting, covered, screen, place)
         return self._shown(painting, window, place)
+
+    def _news(self, trust: np.ndarray, covered: np.ndarray) -> list[Box] | None:
+        """Boxes of whole cells around all that was not painted before; None where the whole is painted as fast."""
+        unsure = ((trust[..., 0] < SURE) & (covered > 250)).astype(np.uint8)
+        unsure = cv2.dilate(
+            cv2.morphologyEx(unsure, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8)), np.ones((9, 9), np.uint8)
+        )
+        height, width = unsure.shape
+        blocks = cv2.resize(unsure, (-(-width // BLOCK), -(-height // BLOCK)), interpolation=cv2.INTER_AREA)
+        blocks = cv2.dilate((blocks > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+        found = cv2.connectedComponentsWithStats(blocks)[2][1:]
+        boxes = [
+            (x * BLOCK, y * BLOCK, min(width, (x + w) * BLOCK), min(height, (y + h) * BLOCK)) for x, y, w, h, _ in found
+        ]
+        around = [grown(box, self.shot.margin, width, height) for box in boxes]
+        work = sum((right - left) * (bottom - top) for left, top, right, bottom in around)
+        return boxes if work < WORTH * width * height else None
+
+    def _patched(
+        self, news: list[Box], frame: np.ndarray, window: Window, trust: np.ndarray, history: np.ndarray
+    ) -> np.ndarray:
+        """The old painting with what is new painted into it."""
+        painting, (height, width) = history.copy(), frame.shape[:2]
+        for left, top, right, bottom in news:
+            x, y, *end = grown((left, top, right, bottom), self.shot.margin, width, height)
+            patch = self.shot.run(frame[y : end[1], x : end[0]], (window.left + x, window.top + y))
+            patch = patch[top - y : bottom - y, left - x : right - x]
+            kept = trust[top:bottom, left:right]
+            painting[top:bottom, left:right] = patch + kept * (history[top:bottom, left:right] - patch)
+        return painting
+
+    def _repainted(self, frame: np.ndarray, window: Window, trust: np.ndarray, history: np.ndarray) -> np.ndarray:
+        """The frame painted anew, and mixed with the old painting."""
+        painting = self.shot.paint(frame, window[:2])
+        kept = trust * np.float32(self.steadiness * MOST_KEPT)
+        return painting + kept * (_cut_to_range(history, painting) - painting)
 
     def _remembered(
         self, frame: np.ndarray, covered: np.ndarray, old: Past
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The frame with less noise, the share (H, W, 1) of the old painting to keep, and the old painting in place."""
+        """The frame with less noise, the trust in the old painting (H, W, 1), and that painting in place."""
         now, before = (gray(x.round().clip(0, 255).astype(np.uint8)) for x in (frame, old.frame))
         flow = flow_between(before, now)
         history, seen, known = old.painting, old.frame, old.covered
@@ -162,7 +216,7 @@ class SteadyPainter:
             history, seen, known = (warped(x, flow.back) for x in (history, seen, known))
         trust = (flow.trust * (known > 250) * (covered > 250))[..., None]
         frame = frame + trust * np.float32(NOISE_KEPT * min(1.0, self.steadiness)) * (seen - frame)
-        return frame, trust * np.float32(self.steadiness * MOST_KEPT), history
+        return frame, trust, history
 
     def _shown(self, painting: np.ndarray, window: Window, place: Similarity) -> np.ndarray:
         """The painting as the screen shows it, in the size of the frames."""
@@ -183,7 +237,7 @@ class SteadyPainter:
 def state_of(painter: SteadyPainter) -> dict[str, np.ndarray]:
     """All that the next frame depends on, as arrays by name, for `resume`."""
     past, shot = painter.past, painter.shot
-    state = {"counts": np.array([shot.seen, shot.looks])}
+    state = {"counts": np.array([shot.seen, shot.looks, painter.rested])}
     for index, statistics in enumerate(shot.statistics):
         state |= {f"statistics-{index}-{name}": values for name, values in _arrays(statistics).items()}
     if past is not None:
@@ -195,7 +249,8 @@ def state_of(painter: SteadyPainter) -> dict[str, np.ndarray]:
 def resume(painter: SteadyPainter, state: Mapping[str, np.ndarray]) -> None:
     """Let the painter go on where the state was taken."""
     shot = painter.shot
-    shot.seen, shot.looks = (int(value) for value in state["counts"])
+    shot.seen, shot.looks, rested = (int(value) for value in state["counts"])
+    painter.rested = bool(rested)
     for index in range(len(shot.statistics)):
         mark = f"statistics-{index}-"
         arrays = {name.removeprefix(mark): state[name] for name in state if name.startswith(mark)}
@@ -217,6 +272,10 @@ def _place(past: Past, screen: np.ndarray) -> Similarity:
 def _is_too_far(place: Similarity) -> bool:
     zoom, turn = math.hypot(place[0, 0], place[1, 0]), math.atan2(place[1, 0], place[0, 0])
     return not (1 / ZOOM < zoom < ZOOM and abs(turn) < TURN)
+
+
+def _tensor(canvas: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(canvas)).permute(2, 0, 1)[None] / 127.5 - 1
 
 
 def _laid(screen: np.ndarray, place: Similarity) -> tuple[np.ndarray, np.ndarray, Window]:
