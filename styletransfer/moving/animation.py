@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,6 @@ class AnimationFile:
         with _opened(path) as image:
             check_size(image.size)
             loops = image.info.get("loop")
-            self.is_damaged = False
             lengths = [_length(image, index) for index in self._sought(image)]
             self._size = tuple(round(side * min(1, long_side / max(image.size))) for side in image.size)
         if for_video:
@@ -66,10 +66,12 @@ class AnimationFile:
 
     def _sought(self, image: Image.Image) -> Iterator[int]:
         """The number of each frame that can be read; the image stands there."""
-        for index in range(getattr(image, "n_frames", 1)):
+        for index in count():
             try:
                 image.seek(index)
                 image.load()
+            except EOFError:
+                return
             except Exception:  # on damaged bytes a decoder may raise anything
                 if index == 0:
                     raise _unreadable(self.path) from None
@@ -194,8 +196,8 @@ def is_animation(path: Path) -> bool:
     """Whether the file is a picture of several frames; phones write a second picture behind a JPEG, which is none."""
     try:
         with Image.open(path, formats=("GIF", "WEBP", "PNG")) as image:
-            return getattr(image, "n_frames", 1) > 1
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            return bool(getattr(image, "is_animated", False))
+    except Exception:  # on damaged bytes a decoder may raise anything
         return False
 
 

@@ -59,11 +59,13 @@ class VideoFile:
         damaged = 0
         for packet in _packets(container, stream):
             try:
-                yield from packet.decode()
+                for frame in packet.decode():
+                    damaged += frame.is_corrupt
+                    yield frame
             except av.error.InvalidDataError:
                 damaged += 1
         if damaged:
-            self._note("{count} damaged pieces of the video were left out.", count=damaged)
+            self._note("{count} pieces of the video are damaged: what can be read is painted.", count=damaged)
 
     def _formed(
         self, container: av.container.InputContainer, stream: av.VideoStream, frame: av.VideoFrame
