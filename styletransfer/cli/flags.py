@@ -1,7 +1,9 @@
 """Flags that several commands of `python -m styletransfer` have, the bar that shows how far they are, and its lines."""
 
 import argparse
+import os
 import sys
+import threading
 
 from tqdm import tqdm
 
@@ -36,3 +38,13 @@ def count(text: str) -> int:
 def say(line: str) -> None:
     """Print for the user's eyes only, above a progress bar if there is one."""
     tqdm.write(line, file=sys.stderr)
+
+
+def end_with_stdin() -> None:
+    """End this process with its standard input: when the program that started it ends, however it does."""
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+
+
+def _end_with_stdin() -> None:
+    sys.stdin.read()
+    os._exit(INTERRUPTED)  # results are written whole or not at all, so there is nothing to wait for

@@ -14,7 +14,7 @@ from styletransfer.errors import InputError, Sentence
 from styletransfer.images.colors import fill_hidden
 from styletransfer.images.files import fit_long_side, write_whole
 from styletransfer.moving.asked import USUAL_SIZE, FramePainter, check_output, check_turns
-from styletransfer.moving.frames import Clip, Form, Frame
+from styletransfer.moving.frames import Clip, Form, Frame, even_note
 from styletransfer.moving.kinds import ANIMATION_FORMATS
 from styletransfer.moving.steady import USUAL_STEADINESS
 from styletransfer.painter import Painter, check_size
@@ -97,7 +97,7 @@ class AnimationFile:
 
     def _note_video(self, lengths: list[int]) -> None:
         if any(side % 2 for side in self._size):
-            self.notes.append(Sentence("A video needs even sides: its last row or column of pixels is there twice."))
+            self.notes.append(even_note())
 
 
 class AnimationJob:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from styletransfer.errors import InputError, Sentence
+from styletransfer.errors import Sentence
 from styletransfer.images.files import unsaved
 from styletransfer.moving.asked import USUAL_SIZE, FramePainter, check_output, check_turns
 from styletransfer.moving.frames import Clip, Form, Frame
 from styletransfer.moving.joining import join
 from styletransfer.moving.kinds import VIDEO_FORMATS
-from styletransfer.moving.reading import VideoFile
+from styletransfer.moving.reading import VideoFile, no_frame
 from styletransfer.moving.segments import Segments, key_of
 from styletransfer.moving.steady import USUAL_STEADINESS, resume, state_of
 from styletransfer.painter import Painter
@@ -89,7 +89,7 @@ class VideoJob:
         with _written(self.output):
             yield from self._paint()
             if not self._segments.done:
-                raise InputError("{name} has no frame that can be read: give a whole video.", name=self.source)
+                raise no_frame(self.source)
             self._join()
         self._segments.remove()
         yield 1.0

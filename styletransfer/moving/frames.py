@@ -43,3 +43,8 @@ class Clip(Protocol):
 
     def frames(self) -> Iterator[Frame]:
         """All frames in their order, each read when it is asked for."""
+
+
+def even_note() -> Sentence:
+    """What is said where a frame got a row or a column more, since yuv420p needs even sides."""
+    return Sentence("A video needs even sides: its last row or column of pixels is there twice.")

@@ -9,7 +9,7 @@ import numpy as np
 from av.stream import Disposition
 
 from styletransfer.errors import InputError, Sentence
-from styletransfer.moving.frames import BT601, BT709, Form, Frame
+from styletransfer.moving.frames import BT601, BT709, Form, Frame, even_note
 from styletransfer.moving.light import BT2020, is_full, is_high_range, matrix_of, to_rgb
 from styletransfer.painter import check_size
 
@@ -52,7 +52,7 @@ class VideoFile:
     def _first(self, container: av.container.InputContainer, stream: av.VideoStream) -> av.VideoFrame:
         for frame in self._decoded(container, stream):
             return frame
-        raise InputError("{name} has no frame that can be read: give a whole video.", name=self.path)
+        raise no_frame(self.path)
 
     def _decoded(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         stream.thread_type = "AUTO"
@@ -96,7 +96,7 @@ class VideoFile:
                 high=whole[1],
             )
         if even != plain:
-            self._note("A video needs even sides: its last row or column of pixels is there twice.")
+            self.notes.append(even_note())
         if is_high_range(frame):
             self._note("The video's high dynamic range was brought into the range of usual screens.")
         elif matrix_of(frame) == BT2020:
@@ -148,6 +148,11 @@ def video_of(container: av.container.InputContainer, path: Path) -> av.VideoStre
     if streams[0].codec_context is None:
         raise InputError("The video in {name} has an unknown codec: convert it to H.264 first.", name=path)
     return streams[0]
+
+
+def no_frame(path: Path) -> InputError:
+    """There is a video, but nothing to see in it."""
+    return InputError("{name} has no frame that can be read: give a whole video.", name=path)
 
 
 def start_of(container: av.container.InputContainer, ticks: Fraction) -> int:

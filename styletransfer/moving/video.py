@@ -6,7 +6,7 @@ from typing import Any
 
 from styletransfer.errors import InputError, Sentence
 from styletransfer.moving.animation import AnimationFile, AnimationJob, is_animation
-from styletransfer.moving.asked import USUAL_SIZE
+from styletransfer.moving.asked import USUAL_SIZE, check_output
 from styletransfer.moving.filming import VideoJob
 from styletransfer.moving.kinds import ANIMATION_FORMATS, VIDEO_FORMATS
 from styletransfer.moving.reading import VideoFile
@@ -14,6 +14,8 @@ from styletransfer.moving.steady import USUAL_STEADINESS
 from styletransfer.painter import Painter
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.settings import PaintSettings, Style
+
+Job = VideoJob | AnimationJob
 
 
 def job_of(
@@ -25,25 +27,25 @@ def job_of(
     size: int = USUAL_SIZE,
     steadiness: float = USUAL_STEADINESS,
     pack: str = "",
-) -> VideoJob | AnimationJob:
+    most_seconds: float | None = None,
+) -> Job:
     """What paints this source into that result; arguments as for `VideoJob`.
+
+    Args:
+        most_seconds: of the source; what is longer is refused.
 
     Raises:
         InputError: a source that does not move or cannot be read, a result that holds nothing that moves, or settings
             out of bounds.
     """
+    check_output(source, output, [*VIDEO_FORMATS, *ANIMATION_FORMATS])
     suffix, turns = output.suffix.lower(), {"size": size, "steadiness": steadiness}
     if suffix in VIDEO_FORMATS:
         clip = AnimationFile(source, size, for_video=True) if is_animation(source) else None
-        return VideoJob(painter, source, output, settings, pack=pack, clip=clip, **turns)
-    if suffix not in ANIMATION_FORMATS:
-        raise InputError(
-            "{name} cannot hold what moves: end the name with one of {kinds}.",
-            name=output,
-            kinds=", ".join([*VIDEO_FORMATS, *ANIMATION_FORMATS]),
-        )
+        job = VideoJob(painter, source, output, settings, pack=pack, clip=clip, **turns)
+        return _short(job, most_seconds)
     clip = AnimationFile(source, size) if is_animation(source) else VideoFile(source, size)
-    return AnimationJob(painter, clip, source, output, settings, **turns)
+    return _short(AnimationJob(painter, clip, source, output, settings, **turns), most_seconds)
 
 
 def paint_video(
@@ -84,3 +86,15 @@ def paint_video(
     for share in job.steps():
         progress(share)
     return job.notes
+
+
+def _short(job: Job, most: float | None) -> Job:
+    seconds = float(job.clip.form.count / job.clip.form.rate)
+    if most is not None and seconds > most:
+        job.discard()
+        raise InputError(
+            "The video has {seconds} seconds: {most} is the limit here, cut it.",
+            seconds=f"{seconds:.0f}",
+            most=f"{most:g}",
+        )
+    return job
