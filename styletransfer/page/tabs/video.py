@@ -24,6 +24,9 @@ from styletransfer.settings import PaintSettings
 VARIABLE = "STYLETRANSFER_VIDEO"  # 0: visitors are not offered it
 SUFFIXES = sorted(VIDEO_SUFFIXES | {".gif", ".webp", ".apng"})
 
+# The stage shows the painting of one photo, not the album of several.
+SHOW_STAGE = '() => document.querySelector("#board").classList.remove("several")'
+
 
 @dataclass(frozen=True)
 class VideoTab:
@@ -109,13 +112,14 @@ def is_offered(environment: Mapping[str, str] = os.environ) -> bool:
 
 def build_video(texts: gr.I18n) -> VideoTab:
     """The tab of the page."""
-    with gr.Tab(texts("video")):
+    with gr.Tab(texts("moving")) as tab:
         clip = gr.File(file_types=SUFFIXES, label=texts("clip"), height=140, elem_id="clip")
         with gr.Row():
             paint = gr.Button(texts("paint_video"), variant="primary", elem_id="paint-video")
             stop = gr.Button(texts("cancel"), elem_id="stop-video")
         says = gr.HTML(elem_id="video-says")
         result = gr.HTML(elem_id="painted-video")
+    tab.select(None, js=SHOW_STAGE)
     return VideoTab(clip, paint, stop, says, result)
 
 
