@@ -14,9 +14,12 @@ from statistics import mean
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image
 
-from styletransfer.images.files import load_picture
+from styletransfer.evaluation.brushwork import DEEP_LAYERS, EARLY_LAYERS, BrushworkMeter, calm_places
+from styletransfer.images.files import fit_long_side, load_picture, picture_to_tensor
+from styletransfer.models.features import Features
 from styletransfer.moving.steady import USUAL_STEADINESS, SteadyPainter
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.settings import PaintSettings
@@ -92,6 +95,22 @@ def ways(
     }
 
 
+def _brushwork(options: argparse.Namespace, painted: np.ndarray, photo: np.ndarray) -> str:
+    """The brushwork of a painted frame, as `evaluate` measures it; nothing where no painting is given."""
+    if not options.painting:
+        return ""
+    cpu = torch.device("cpu")
+    vgg = Features("vgg19", EARLY_LAYERS, weights=options.style_network_weights)
+    squeezenet = Features("squeezenet1_1", DEEP_LAYERS, weights=options.content_network_weights)
+    meter = BrushworkMeter(vgg, squeezenet, cpu)
+    painting = picture_to_tensor(fit_long_side(load_picture(options.painting).rgb, photo.shape[1]))
+    target = meter.target(painting)
+    pictures = [picture_to_tensor(Image.fromarray(values)) for values in (photo, painted)]
+    before, after = (meter.distances(picture, target, calm_places(pictures[0])) for picture in pictures)
+    closed = before.closed(after)
+    return ", ".join(f"{closed[name]:.2f}" for name in ("strokes", "flat", "deep"))
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -102,12 +121,18 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--steadiness", type=float, default=USUAL_STEADINESS)
     parser.add_argument("--keep", type=Path, help="folder for the last frames")
+    parser.add_argument("--painting", type=Path, help="of the style, to measure the last frame's brushwork against")
+    parser.add_argument("--style-network-weights", type=Path, help="of VGG-19, for --painting")
+    parser.add_argument("--content-network-weights", type=Path, help="of SqueezeNet, for --painting")
     options = parser.parse_args()
     size = (options.width, round(options.width * 9 / 32) * 2)
     pipeline = StyleTransferPipeline.from_pretrained()
     print(f"{options.frames} frames, {size[0]}x{size[1]}, noise {NOISE:g}, steadiness {options.steadiness:g}.\n")
-    print("| photo | style | move | way | warping error | of frame by frame | sharpness | last to first | CPU ms |")
-    print("|---|---|---|---|---:|---:|---:|---:|---:|")
+    print(
+        "| photo | style | move | way | warping error | of frame by frame | sharpness | last to first | CPU ms "
+        "| strokes, flat, deep |"
+    )
+    print("|---|---|---|---|---:|---:|---:|---:|---:|---|")
     for path in options.photos:
         photo = np.asarray(load_picture(path).rgb)
         for style in options.styles:
@@ -133,8 +158,9 @@ def _measure(
         usual = error if way == "frame by frame" else usual
         share = f"{error / usual:.0%}" if usual else ""
         sharp = [sharpness(frame) for frame in (painted[0], painted[-1])]
+        brushwork = _brushwork(options, painted[-1], frames[-1])
         row = [named[0].stem, style, move, way, f"{error:.2f}", share, f"{sharp[1]:.1f}", f"{sharp[1] / sharp[0]:.2f}"]
-        print("| " + " | ".join([*row, f"{took:.0f}"]) + " |", flush=True)
+        print("| " + " | ".join([*row, f"{took:.0f}", brushwork]) + " |", flush=True)
         if options.keep:
             options.keep.mkdir(exist_ok=True)
             name = f"{named[0].stem}-{style}-{move}-{way.replace(' ', '-')}"

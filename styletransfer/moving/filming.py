@@ -1,6 +1,7 @@
 """A painted video, written segment by segment."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,6 +138,8 @@ class VideoJob:
         self._notes = join(
             self._segments.paths(), self._sound, part, self.output.suffix.lower(), self.form, self._comment
         )
+        with part.open("rb") as file:
+            os.fsync(file.fileno())  # some disks say only now that they are full
         part.replace(self.output)
 
 

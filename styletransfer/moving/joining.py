@@ -118,7 +118,7 @@ class _Track:
             return
         try:
             frames = packet.decode()
-        except av.error.InvalidDataError:
+        except av.FFmpegError:
             frames = []
         for frame in frames:
             yield from self.target.encode(frame)

@@ -62,7 +62,7 @@ class VideoFile:
                 for frame in packet.decode():
                     damaged += frame.is_corrupt
                     yield frame
-            except av.error.InvalidDataError:
+            except av.FFmpegError:
                 damaged += 1
         if damaged:
             self._note("{count} pieces of the video are damaged: what can be read is painted.", count=damaged)

@@ -80,6 +80,11 @@ class Shot:
         self.seen, self.looks, self.statistics = 0, 0, [None] * len(self._parts)
 
     @property
+    def device(self) -> torch.device:
+        """Where the networks paint."""
+        return self._parts[0][0].device
+
+    @property
     def margin(self) -> int:
         """How far the networks see, in pixels."""
         return max(painter.generator.margin for painter, _, _ in self._parts)
@@ -254,7 +259,7 @@ def resume(painter: SteadyPainter, state: Mapping[str, np.ndarray]) -> None:
     for index in range(len(shot.statistics)):
         mark = f"statistics-{index}-"
         arrays = {name.removeprefix(mark): state[name] for name in state if name.startswith(mark)}
-        shot.statistics[index] = _statistics(arrays)
+        shot.statistics[index] = _statistics(arrays, shot.device)
     shot.fold()
     painter.past = Past(
         Window(*(int(side) for side in state["window"])),
@@ -303,17 +308,17 @@ def _moved(past: Past, left_behind: Similarity | None, window: Window) -> Past:
     """
     if left_behind is not None:
         onto = _whole(cv2.invertAffineTransform(left_behind)) @ _shift(past.window.left, past.window.top)
-        return _relaid(past, (_shift(-window.left, -window.top) @ onto)[:2], window)
+        return _relaid(past, (_shift(-window.left, -window.top) @ onto)[:2], window, cv2.INTER_CUBIC)
     left, top = window.left - past.window.left, window.top - past.window.top
     if (left, top, *window[2:]) == (0, 0, *past.window[2:]):
         return past
-    return _relaid(past, _shift(-left, -top)[:2], window)
+    return _relaid(past, _shift(-left, -top)[:2], window, cv2.INTER_NEAREST)
 
 
-def _relaid(past: Past, onto: Similarity, window: Window) -> Past:
+def _relaid(past: Past, onto: Similarity, window: Window, flags: int) -> Past:
     """The same moved by `onto`; by whole pixels it stays as sharp as it was."""
     moved = [
-        cv2.warpAffine(values, onto, window[2:], flags=cv2.INTER_CUBIC, borderMode=border)
+        cv2.warpAffine(values, onto, window[2:], flags=flags, borderMode=border)
         for values, border in (
             (past.frame, cv2.BORDER_REPLICATE),
             (past.painting, cv2.BORDER_REPLICATE),
@@ -373,8 +378,8 @@ def _arrays(statistics: Any) -> dict[str, np.ndarray]:
     return {name: values.cpu().numpy() for name, values in pairs}
 
 
-def _statistics(arrays: Mapping[str, np.ndarray]) -> Any:
-    tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
+def _statistics(arrays: Mapping[str, np.ndarray], device: torch.device) -> Any:
+    tensors = {name: torch.from_numpy(values).to(device) for name, values in arrays.items()}
     if "all" in tensors:
         return tensors["all"]
     return [Moments(*(tensors[f"{layer}-{name}"] for name in Moments._fields)) for layer in range(len(tensors) // 2)]

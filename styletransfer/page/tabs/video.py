@@ -2,6 +2,7 @@
 
 import html
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +60,12 @@ class VideoRoom:
                 while before := self.line.before(ticket):
                     yield _says(say("In line: {before} before yours.", before=before)), ""
                     time.sleep(HEARTBEAT)
-                yield from self._paint(source, asked)
+                folder = new_folder()
+                try:
+                    yield from self._paint(source, folder, asked)
+                except BaseException:  # also where the visitor has gone away
+                    shutil.rmtree(folder, ignore_errors=True)
+                    raise
         except InputError as error:
             yield _says(in_language(error.sentence)), ""
             raise told(error) from error
@@ -68,8 +74,7 @@ class VideoRoom:
         """What the tab shows after it was stopped."""
         return _says(say("Stopped: nothing was kept.")), ""
 
-    def _paint(self, source: Path, settings: PaintSettings) -> Iterator[tuple[Any, Any]]:
-        folder = new_folder()
+    def _paint(self, source: Path, folder: Path, settings: PaintSettings) -> Iterator[tuple[Any, Any]]:
         output = folder / result_name(source.name, settings.mix, ".mp4")
         threads = max(1, (os.cpu_count() or 1) // 2)
         failed = Sentence("The video could not be painted: try another one.")
