@@ -32,10 +32,11 @@ USUAL_STEADINESS = 0.7
 MOST_KEPT = 0.95  # share of what was painted before, at a steadiness of 1
 NOISE_KEPT = 0.6  # share of the frames before in what is painted, at a steadiness of 1, against their noise
 REACH = 7  # pixels: side of the neighborhood whose range the old painting is cut to
+RESTS = 2  # frames in a row at most of which only the news is painted
 SURE = 0.5  # trust below which a place is news
 BLOCK = 16  # pixels: news is painted in boxes of such blocks, whole cells
 WORTH = 0.6  # share of a frame above which painting boxes of it, with their margins, is not worth it
-LOOKS = (0, 2, 6, 12)  # frames of a shot after which it is measured again; then after as many as the last again
+LOOKS = (0, 2, 6, 16)  # frames of a shot after which it is measured again; then after as many as the last again
 FRESH = 0.25  # least share of a new measurement in the running one
 ZOOM, TURN = 1.2, math.radians(7)  # a canvas further from the screen than this gives way to a new one
 SHARPENED = 0.6  # of what enlarging takes away, per doubling
@@ -147,7 +148,7 @@ class SteadyPainter:
         self.inner = tuple(max(LEAST_SIDE, round(side / scale)) for side in size)
         self.shot = Shot(parts)
         self.past: Past | None = None
-        self.rested = False  # whether the frame before was not painted anew
+        self.rested = 0  # frames since the last one that was painted as a whole
 
     def paint(self, rgb: np.ndarray) -> np.ndarray:
         """The painting of the next frame: (H, W, 3) uint8 in, the same out."""
@@ -164,11 +165,11 @@ class SteadyPainter:
         old = None if past is None else _moved(past, place if anew else None, window)
         place = STAYS if anew else place
         if old is None or not self.steadiness:
-            painting, self.rested = self.shot.paint(frame, window[:2]), False
+            painting, self.rested = self.shot.paint(frame, window[:2]), 0
         else:
             frame, trust, history = self._remembered(frame, covered, old)
-            news = None if self.rested else self._news(trust, covered)
-            self.rested = news is not None
+            news = self._news(trust, covered) if self.rested < RESTS else None
+            self.rested = 0 if news is None else self.rested + 1
             again = self._repainted if news is None else partial(self._patched, news)
             painting = again(frame, window, trust, history)
         self.past = Past(window, frame, painting, covered, screen, place)
@@ -255,7 +256,7 @@ def resume(painter: SteadyPainter, state: Mapping[str, np.ndarray]) -> None:
     """Let the painter go on where the state was taken."""
     shot = painter.shot
     shot.seen, shot.looks, rested = (int(value) for value in state["counts"])
-    painter.rested = bool(rested)
+    painter.rested = rested
     for index in range(len(shot.statistics)):
         mark = f"statistics-{index}-"
         arrays = {name.removeprefix(mark): state[name] for name in state if name.startswith(mark)}
