@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,14 @@ TILE_SIZE = 512  # side of what a tile adds to a larger picture; margins come on
 
 Photo = Mask  # both are pictures, opened or not
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
+
+
+class Part(NamedTuple):
+    """What one network gives to a painting; the shares of all sum to 1."""
+
+    painter: "Painter"
+    mix: dict[str, float]  # by the names that the painter knows
+    share: float
 
 
 class Layers:
@@ -148,7 +156,7 @@ class Painter:
             scale: width of the strokes in the picture's pixels, as a multiple of what was learned.
             wrap: whether the left edge continues the right one.
         """
-        weights = self._style_weights(mix)
+        weights = self.style_weights(mix)
         if scale == 1:
             return (yield from self._painted(rgb, weights, wrap))
         first = 1.0 if scale < 1 else 1 / (1 + scale**2)  # share of all pixels that are painted
@@ -180,7 +188,12 @@ class Painter:
             yield done / (rgb.width * rgb.height)
         return painting
 
-    def _style_weights(self, mix: Mapping[str, float]) -> Tensor:
+    def parts(self, mix: Mapping[str, float]) -> list[Part]:
+        """The networks that paint a mix, for who runs them himself, as frames of a video are painted."""
+        return [Part(self, dict(mix), 1.0)]
+
+    def style_weights(self, mix: Mapping[str, float]) -> Tensor:
+        """(1, S) weights of a mix of the network's styles, on its device."""
         most = max(mix.values())  # first to at most 1: float32 does not hold 1e-60
         return self.generator.style_weights({name: w / most for name, w in mix.items()}).to(self.device)
 
@@ -192,7 +205,7 @@ class Painter:
             return
         plain = self.network.fold(weights, self.network.measure(self._tensor(_thumbnail(rgb)), weights))
         for box in _tiles(width, height, TILE_SIZE):
-            around = _grow(box, self.generator.margin, width, height, wrap)
+            around = grown(box, self.generator.margin, width, height, wrap)
             corner = torch.tensor([[around[1], around[0]]], device=self.device)
             tile = _cut_around(rgb, around) if wrap else rgb.crop(around)
             painted = plain(self._tensor(tile), corner, width if wrap else None)
@@ -220,6 +233,12 @@ class OverlaidPainter(Painter):
     def styles(self) -> dict[str, str]:
         """Name -> title of every style of the mix."""
         return {name: painter.styles[own] for name, (painter, own) in self._painters.items()}
+
+    def parts(self, mix: Mapping[str, float]) -> list[Part]:
+        """As `Painter.parts`, one for each network of the mix."""
+        total = sum(mix.values())
+        found = [(*self._painters[name], share / total) for name, share in mix.items() if share]
+        return [Part(painter, {own: 1.0}, share) for painter, own, share in found]
 
     def paint_steps(
         self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0, wrap: bool = False
@@ -320,7 +339,7 @@ def _cut_around(rgb: Image.Image, box: Box) -> Image.Image:
     return Image.fromarray(np.asarray(rgb)[top:bottom].take(range(left, right), axis=1, mode="wrap"))
 
 
-def _grow(box: Box, margin: int, width: int, height: int, wrap: bool = False) -> Box:
+def grown(box: Box, margin: int, width: int, height: int, wrap: bool = False) -> Box:
     """The box with its margin, inside the picture; the margin is a whole number of cells, so cells stay in place."""
     assert margin % STRIDE == 0 and TILE_SIZE % STRIDE == 0
     left, top, right, bottom = box

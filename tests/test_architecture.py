@@ -17,6 +17,7 @@ PROBE = Path(__file__).with_name("import_probe.py")
 
 # The files beside the rooms are two rooms more: the ground that all stand on, and the pipeline with what goes with it.
 TOP = {"errors": "ground", "steps": "ground", "folders": "ground", "paths": "ground"}
+TOP |= {"aside": "ground"}
 TOP |= {"pipeline": "pipeline", "samples": "pipeline", "results": "pipeline", "catalog": "pipeline"}
 TOP |= {"settings": "pipeline", "painter": "pipeline", "hub_catalog": "pipeline", "__init__": "pipeline"}
 # A room imports from itself, from the ground, and from these. A name with a dot is one file of a room.
@@ -29,13 +30,14 @@ MAY_IMPORT = {
     "hub": {"packs"},
     "data": {"images", "hub.errors"},
     "pipeline": {"images", "models", "packs", "hub", "data.crops"},
+    "moving": {"images", "models", "pipeline"},
     "evaluation": BELOW,
     "export": (BELOW - {"data"}) | {"page.look", "page.texts"},  # the same look and words
     "training": BELOW,
     # What is asked of a painting is written once, in the training's objective; nothing else of a training is light.
     "learning": (BELOW - {"data"}) | {"data.crops", "training.objective", "training.config"},
-    "page": (BELOW - {"data"}) | {"evaluation", "learning"},
-    "cli": BELOW | {"evaluation", "export", "training", "learning"},
+    "page": (BELOW - {"data"}) | {"evaluation", "learning", "moving"},
+    "cli": BELOW | {"evaluation", "export", "training", "learning", "moving"},
 }
 DOORS = {
     "__main__.py": "cli.paint",

@@ -3,16 +3,14 @@
 import argparse
 import json
 import math
-import os
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from styletransfer.cli.flags import BAR, INTERRUPTED, add_weights, count
+from styletransfer.cli.flags import BAR, INTERRUPTED, add_weights, count, end_with_stdin
 from styletransfer.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,7 +75,7 @@ def _learn(options: argparse.Namespace) -> int:
     from styletransfer.learning.learner import Learner, check_output, checked_minutes
 
     if options.leash:
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
+        end_with_stdin()
     seconds = math.inf if options.steps else checked_minutes(options.minutes) * 60
     check_output(options.output)
     if options.preview and not options.preview.absolute().parent.is_dir():
@@ -121,11 +119,6 @@ def _shown(options: argparse.Namespace, moments: "Iterator[Moment]", learner: "L
             yield moment
             if moment.is_better:
                 _tell(options, f"{moment.seconds:.0f} s: a better painting, in {options.output}")
-
-
-def _end_with_stdin() -> None:
-    sys.stdin.read()
-    os._exit(INTERRUPTED)  # a pack is written whole or not at all, so there is nothing to wait for
 
 
 def _tell(options: argparse.Namespace, *lines: str) -> None:

@@ -15,7 +15,8 @@ from styletransfer.cli import export as export_command
 from styletransfer.cli import hub as hub_commands
 from styletransfer.cli import learn as learn_command
 from styletransfer.cli import optimize as optimize_command
-from styletransfer.cli.flags import INTERRUPTED
+from styletransfer.cli import video as video_command
+from styletransfer.cli.flags import INTERRUPTED, say
 from styletransfer.errors import InputError
 
 # What needs torch is imported where it is used: --help and mistyped arguments are answered at once.
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         if "--debug" in arguments:
             traceback.print_exc()
-        _say(f"error: {error}")
+        say(f"error: {error}")
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -110,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PACK",
         help="a style pack: a folder, or org/name[@revision] on the Hub (default: all that ship)",
     )
+    video_command.add_flags(parser)
     parser.add_argument("--list", action="store_true", help="print the names and titles of the styles and stop")
     parser.add_argument("--debug", action="store_true", help="with an error, show where in the code it arose")
     return parser
@@ -162,11 +164,11 @@ def _list_styles(titles: Mapping[str, str]) -> int:
 def _paint_one(options: argparse.Namespace) -> int:
     (photo,), output = options.photo, options.output
     if output.is_dir():
-        output = output / _painting_name(photo.stem, options.style)
+        output = output / _painting_name(photo, options.style)
     if output.exists() and output.samefile(photo):
         raise InputError("{name} is the photo itself: give the painting another name.", name=output)
     pipeline, settings = _checked(options)
-    _paint(pipeline, settings, photo, output, options.pack)
+    _paint(options, pipeline, settings, photo, output)
     return SUCCESS
 
 
@@ -183,12 +185,12 @@ def _paint_several(options: argparse.Namespace) -> int:
     failed = 0
     for photo, painting in tqdm(paintings.items(), unit="photo", disable=None):  # None: no bar unless on a terminal
         try:
-            _paint(pipeline, settings, photo, painting, options.pack)
+            _paint(options, pipeline, settings, photo, painting)
         except InputError as error:
             failed += 1
-            _say(f"error: {error}")
+            say(f"error: {error}")
     painted = len(paintings) - failed
-    _say(f"painted {painted} of {len(paintings)} photos")
+    say(f"painted {painted} of {len(paintings)} photos")
     return FAILED if not painted else SOME_FAILED if failed else SUCCESS
 
 
@@ -198,8 +200,7 @@ def _plan(named: Sequence[Path], output: Path, style: str | Mix) -> dict[Path, P
     _check_output(output, filter(Path.is_dir, named))
     uses = Counter(path.stem.lower() for path in photos)
     # a.jpg and a.png become two paintings: where a stem is shared, the whole name stands in the painting's.
-    stems = (path.name if uses[path.stem.lower()] > 1 else path.stem for path in photos)
-    paintings = {photo: output / _painting_name(stem, style) for photo, stem in zip(photos, stems, strict=True)}
+    paintings = {path: output / _painting_name(path, style, uses[path.stem.lower()] > 1) for path in photos}
     if len(set(paintings.values())) < len(paintings):
         raise InputError("Photos of several folders have the same name: paint one folder after the other.")
     return paintings
@@ -232,8 +233,9 @@ def _check_output(output: Path, folders: Iterable[Path]) -> None:
         )
 
 
-def _painting_name(stem: str, style: str | Mix) -> str:
-    return f"{stem}-{style if isinstance(style, str) else '+'.join(style)}.png"
+def _painting_name(photo: Path, style: str | Mix, whole: bool = False) -> str:
+    stem, suffix = photo.name if whole else photo.stem, video_command.result_suffix(photo)
+    return f"{stem}-{style if isinstance(style, str) else '+'.join(style)}{suffix}"
 
 
 def _checked(options: argparse.Namespace) -> tuple["StyleTransferPipeline", "PaintSettings"]:
@@ -250,21 +252,22 @@ def _checked(options: argparse.Namespace) -> tuple["StyleTransferPipeline", "Pai
 
 
 def _paint(
-    pipeline: "StyleTransferPipeline", settings: "PaintSettings", photo: Path, painting: Path, pack: str | None
+    options: argparse.Namespace,
+    pipeline: "StyleTransferPipeline",
+    settings: "PaintSettings",
+    photo: Path,
+    painting: Path,
 ) -> None:
+    if video_command.is_moving(photo, painting):
+        return video_command.paint(options, pipeline, settings, photo, painting)
     from styletransfer.images.files import load_picture
     from styletransfer.results import save_result
 
     picture = load_picture(photo)
     for note in picture.notes:
-        _say(f"note: {photo}: {note}")
+        say(f"note: {photo}: {note}")
     try:
         result = pipeline(picture, settings)
     except InputError as error:
         raise InputError("{photo}: {reason}", photo=photo, reason=error) from error
-    save_result(result, painting, settings, photo=photo.name, pack=pack or "")
-
-
-def _say(line: str) -> None:
-    """Print for the user's eyes only, above a progress bar if there is one."""
-    tqdm.write(line, file=sys.stderr)
+    save_result(result, painting, settings, photo=photo.name, pack=options.pack or "")

@@ -386,7 +386,7 @@ def save_picture(
     extras |= {"pnginfo": pnginfo} if file_format == "PNG" else {}
     extras |= {"exif": exif} if file_format in ("JPEG", "WEBP", "AVIF", "TIFF") else {}
     options = options | {name: value for name, value in extras.items() if value is not None}
-    _write_whole(path, _encode(image, path, file_format, options))
+    write_whole(path, _encode(image, path, file_format, options))
 
 
 def _encode(image: Image.Image, path: Path, file_format: str, options: dict[str, Any]) -> bytes:
@@ -405,7 +405,8 @@ def _encode(image: Image.Image, path: Path, file_format: str, options: dict[str,
     return encoded.getvalue()
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file; one of that name is replaced whole or not at all. Raises InputError where it cannot be written."""
     part = path.parent / f".{secrets.token_hex(8)}.part"
     try:
         with part.open("xb") as file:
@@ -414,16 +415,17 @@ def _write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())  # some disks say only now that they are full
         os.replace(part, path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(
-                "{name} cannot be saved, the disk is full: make room or use another folder.", name=path
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise InputError(
-                "{name} cannot be saved, you may not write there: use another folder.", name=path
-            ) from error
-        raise InputError(
-            "{name} cannot be saved ({reason}): use another name or folder.", name=path, reason=error.strerror
-        ) from error
+        raise unsaved(path, error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def unsaved(path: Path, error: OSError) -> InputError:
+    """A file cannot be written; the sentence says why, and what helps."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InputError("{name} cannot be saved, the disk is full: make room or use another folder.", name=path)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return InputError("{name} cannot be saved, you may not write there: use another folder.", name=path)
+    return InputError(
+        "{name} cannot be saved ({reason}): use another name or folder.", name=path, reason=error.strerror
+    )

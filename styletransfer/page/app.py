@@ -22,6 +22,7 @@ from styletransfer.page.own import Own, OwnStyles, build_own, connect_own, is_of
 from styletransfer.page.progress import SAY_PLACES, let_cancel
 from styletransfer.page.server import bound_memory, examples, first_pair, gpu_decorator, lend_gpu, paint_ahead
 from styletransfer.page.studio import Limits, Studio
+from styletransfer.page.tabs import video as video_tab
 from styletransfer.page.texts import ENGLISH, titled, translations
 from styletransfer.page.visit import Visit, build_history, build_sharing, connect_visit, with_album
 from styletransfer.settings import BRUSH_SIZES
@@ -69,6 +70,7 @@ class Parts:
     cancel: gr.Button
     cancelled: gr.HTML
     own: Own | None  # where visitors are offered it
+    video: video_tab.VideoTab | None
 
 
 def main() -> None:
@@ -127,6 +129,8 @@ def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
         _connect_rest(page, parts, events, version)
         if own_styles:
             connect_own(parts.own, own_styles, parts.styles, parts.mixed_in)
+        if parts.video:
+            video_tab.connect_video(parts.video, video_tab.VideoRoom(studio), parts.settings)
     return page
 
 
@@ -136,6 +140,7 @@ def _left(studio: Studio, texts: gr.I18n, own_styles: OwnStyles | None) -> dict[
             parts = _photo(texts)
         with gr.Tab(texts("many_photos")) as several:
             parts |= _photos(texts)
+        parts["video"] = video_tab.build_video(texts) if video_tab.is_offered() else None
     one.select(None, js=SHOW_ONE)
     several.select(None, js=SHOW_SEVERAL)
     parts |= _style_cards(studio.catalog, texts)

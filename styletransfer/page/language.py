@@ -56,6 +56,52 @@ SENTENCES = {
         "这幅画是 {width}x{height} 像素：至少要 {least}x{least} 才能学到笔触。"
     ),
     "{name} is blank, so there are no strokes to learn: give a painting.": "{name}是空白的，没有笔触可学：请换一幅画。",
+    "Looking at the video.": "正在看这段视频。",
+    "The video has {seconds} seconds: {most} is the limit here, cut it.": (
+        "这段视频有 {seconds} 秒：这里最多 {most} 秒，请剪短。"
+    ),
+    "{name} has no frame that can be read: give a whole video.": "{name} 没有可读的画面：请给一个完整的视频。",
+    "{name} has no video in it: give a video file.": "{name} 里没有视频：请给一个视频文件。",
+    "The video in {name} has an unknown codec: convert it to H.264 first.": (
+        "{name} 里的视频编码未知：请先转换为 H.264。"
+    ),
+    "{name} is damaged or no video: give a whole video file.": "{name} 已损坏或不是视频：请给一个完整的视频文件。",
+    "{name} is damaged or no animated picture: give a whole GIF, WebP or APNG.": (
+        "{name} 已损坏或不是动图：请给一个完整的 GIF、WebP 或 APNG。"
+    ),
+    "The animation is damaged after frame {count}: what comes before is painted.": (
+        "动图在第 {count} 帧之后已损坏：之前的已画好。"
+    ),
+    "{count} pieces of the video are damaged: what can be read is painted.": (
+        "视频有 {count} 处损坏：能读出的部分已画好。"
+    ),
+    "The video ends after {found} of {told} seconds, the rest of the file is missing or damaged.": (
+        "视频共 {told} 秒，读到 {found} 秒为止，其余部分缺失或已损坏。"
+    ),
+    "The video is painted at {width}x{height} pixels instead of {wide}x{high}: --size says how large.": (
+        "视频按 {width}x{height} 像素作画，原为 {wide}x{high}。"
+    ),
+    "A video needs even sides: its last row or column of pixels is there twice.": (
+        "视频的边长必须是偶数：最后一行或一列像素重复了一次。"
+    ),
+    "The video's high dynamic range was brought into the range of usual screens.": (
+        "视频的高动态范围已转换到普通屏幕的范围。"
+    ),
+    "The video's wide colors (BT.2020) are written as BT.709.": "视频的广色域（BT.2020）已按 BT.709 写出。",
+    "A sound track of an unknown codec was left out.": "有一条编码未知的音轨没有写入。",
+    "The sound was written as AAC: {suffix} does not hold {codec}.": "声音已写成 AAC：{suffix} 不支持 {codec}。",
+    "Subtitles were left out: {suffix} does not hold {codec}.": "字幕没有写入：{suffix} 不支持 {codec}。",
+    "The network of this style paints no picture: use another copy of the pack.": (
+        "这种风格的网络画不出图片：请换一份风格包。"
+    ),
+    "Painting: {percent} %, {seconds} s.": "作画中：{percent}%，{seconds} 秒。",
+    "Painted.": "画好了。",
+    "Stopped: nothing was kept.": "已停止：没有保留任何内容。",
+    "Too many videos are being painted: try again later.": "正在作画的视频太多了：请稍后再试。",
+    "The video could not be painted: try another one.": "这段视频没能画成：请换一段。",
+    "These styles cannot be mixed in a video, their networks were trained apart: choose one.": (
+        "这些风格的网络是分别训练的，不能在视频中混合：请只选一种。"
+    ),
     "Numbers": "数值",
     "Nearly everything in your photo can still be made out.": "照片里的内容几乎都还能认出来。",
     "The shapes of your photo are still there; fine detail has become brushwork.": ("照片的轮廓还在，细节已化为笔触。"),

@@ -51,6 +51,9 @@ class Limits:
     workers: int = 1  # paintings at the same time
     own_minutes: int = 2  # for which a visitor's own painting is learned
     own_waiting: int = 3  # visitors waiting for that
+    video_seconds: int = 30  # of a video
+    video_side: int = 768  # pixels, of a painted video
+    video_waiting: int = 3  # visitors waiting for theirs
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Limits":

@@ -106,21 +106,21 @@ def figure(painting: Path) -> str:
     small = load_picture(painting).compose()
     small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     thumbnail = Path(save_preview(small, f"{painting.stem[:60]}-small"))
-    _clean_up_later(painting, thumbnail)
+    clean_up_later(painting, thumbnail)
     name = html.escape(painting.name)
     label = html.escape(f"{say('Download')} {painting.name}")
     return (
-        f'<figure><img src="{_address(thumbnail)}" alt=""><figcaption>{name}</figcaption>'
-        f'<a href="{_address(painting)}" download="{name}" aria-label="{label}">{say("Download")}</a></figure>'
+        f'<figure><img src="{address(thumbnail)}" alt=""><figcaption>{name}</figcaption>'
+        f'<a href="{address(painting)}" download="{name}" aria-label="{label}">{say("Download")}</a></figure>'
     )
 
 
-def _address(file: Path) -> str:
+def address(file: Path) -> str:
     """Of a file among Gradio's own, relative to the page, which may lie below another."""
     return f"gradio_api/file={quote(str(file))}"
 
 
-def _clean_up_later(*files: Path) -> None:
+def clean_up_later(*files: Path) -> None:
     """Have Gradio remove files in time that no component hands out."""
     if blocks := LocalContext.blocks.get(None):
         blocks.upload_file_set.update(map(str, files))

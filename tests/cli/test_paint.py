@@ -118,10 +118,10 @@ def test_list_prints_names_and_titles_in_the_packs_order(tmp_path, tiny_pack, ru
 
 def test_a_note_about_the_photo_is_said_and_the_photo_painted(tmp_path, photo, tiny_pack, run):
     photo.save(tmp_path / "moving.gif", save_all=True, append_images=[photo.rotate(90)])
-    done = run("moving.gif", "--style", "red", "-o", "out.png", "--pack", tiny_pack)
+    done = run("moving.gif", "--style", "red", "-o", "out.jpg", "--pack", tiny_pack)
     assert done.returncode == 0
     assert done.stderr.startswith("note: moving.gif: ")
-    assert pixels(tmp_path / "out.png").shape == (80, 96, 3)
+    assert pixels(tmp_path / "out.jpg").shape == (80, 96, 3)
 
 
 # ---------------------------------------------------------------- folders

@@ -23,6 +23,8 @@ SPEAKING = (
     "painter",
     "learning/apart",
     "learning/paintings",
+    "moving",
+    "page/tabs",
     "pipeline",
     "catalog",
     "hub_catalog",
@@ -36,10 +38,18 @@ UNSEEN = {  # said to whoever starts the server, writes a pack or calls the libr
     "The {file} of {pack} must have a boolean spectral_norm and a finite number undecided.",
     "The list of photos is empty: give at least one.",
     "Wrapping is true or false, not {value}.",
+    "{name} is too long for an animated picture: write a video, or make it smaller with --size.",
+    "Wrapping is for panoramas, not for what moves: leave it out.",
+    "The size must be {least} to {most} pixels, not {value}.",
+    "Steadiness must be 0 to 1, not {value}.",
+    "{name} cannot hold what moves: end the name with one of {kinds}.",
+    "{name} is a folder: give another name for the video.",
+    "{name} is a folder: give a video file.",
+    "{name} is the video itself: give the painting another name.",
     "The backend is torch or onnx, not {value}.",
     "The backend onnx paints on the processor in float32: leave device and dtype out.",
 }
-MAKERS = ("InputError", "Sentence", "say")
+MAKERS = ("InputError", "Sentence", "say", "self._note")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
 

@@ -1,0 +1,1 @@
+"""What moves, or is looked at while one moves: videos, animated pictures."""
