@@ -244,7 +244,9 @@ class OverlaidPainter(Painter):
         self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0, wrap: bool = False
     ) -> Steps[Image.Image]:
         """The weighted mean of the paintings, within a level; arguments as `Painter.paint_steps`."""
-        return (yield from _laid([(p, painter.paint_steps(rgb, own, scale, wrap)) for p, painter, own in self._of(mix)]))
+        return (
+            yield from _laid([(p, painter.paint_steps(rgb, own, scale, wrap)) for p, painter, own in self._of(mix)])
+        )
 
     def frozen(self, rgb: Image.Image, mix: Mapping[str, float]) -> Touch:
         """As `Painter.frozen`; each network has its own statistics."""

@@ -30,12 +30,13 @@ MAY_IMPORT = {
     "data": {"images", "hub.errors"},
     "pipeline": {"images", "models", "packs", "hub", "data.crops"},
     "evaluation": BELOW,
+    "moving": BELOW - {"data"},
     "export": (BELOW - {"data"}) | {"page.look", "page.texts"},  # the same look and words
     "training": BELOW,
     # What is asked of a painting is written once, in the training's objective; nothing else of a training is light.
     "learning": (BELOW - {"data"}) | {"data.crops", "training.objective", "training.config"},
-    "page": (BELOW - {"data"}) | {"evaluation", "learning"},
-    "cli": BELOW | {"evaluation", "export", "training", "learning"},
+    "page": (BELOW - {"data"}) | {"evaluation", "learning", "moving"},
+    "cli": BELOW | {"evaluation", "export", "training", "learning", "moving"},
 }
 DOORS = {
     "__main__.py": "cli.paint",

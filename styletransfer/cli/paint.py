@@ -15,6 +15,7 @@ from styletransfer.cli import export as export_command
 from styletransfer.cli import hub as hub_commands
 from styletransfer.cli import learn as learn_command
 from styletransfer.cli import optimize as optimize_command
+from styletransfer.cli import panorama as panorama_command
 from styletransfer.cli.flags import INTERRUPTED
 from styletransfer.errors import InputError
 
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--wrap", action="store_true", help="the photo's left edge continues the right one, as in a full panorama"
     )
+    panorama_command.add_flags(parser)
     parser.add_argument(
         "--pack",
         metavar="PACK",
@@ -166,7 +168,7 @@ def _paint_one(options: argparse.Namespace) -> int:
     if output.exists() and output.samefile(photo):
         raise InputError("{name} is the photo itself: give the painting another name.", name=output)
     pipeline, settings = _checked(options)
-    _paint(pipeline, settings, photo, output, options.pack)
+    _paint(pipeline, settings, photo, output, options)
     return SUCCESS
 
 
@@ -183,7 +185,7 @@ def _paint_several(options: argparse.Namespace) -> int:
     failed = 0
     for photo, painting in tqdm(paintings.items(), unit="photo", disable=None):  # None: no bar unless on a terminal
         try:
-            _paint(pipeline, settings, photo, painting, options.pack)
+            _paint(pipeline, settings, photo, painting, options)
         except InputError as error:
             failed += 1
             _say(f"error: {error}")
@@ -250,7 +252,11 @@ def _checked(options: argparse.Namespace) -> tuple["StyleTransferPipeline", "Pai
 
 
 def _paint(
-    pipeline: "StyleTransferPipeline", settings: "PaintSettings", photo: Path, painting: Path, pack: str | None
+    pipeline: "StyleTransferPipeline",
+    settings: "PaintSettings",
+    photo: Path,
+    painting: Path,
+    options: argparse.Namespace,
 ) -> None:
     from styletransfer.images.files import load_picture
     from styletransfer.results import save_result
@@ -259,10 +265,10 @@ def _paint(
     for note in picture.notes:
         _say(f"note: {photo}: {note}")
     try:
-        result = pipeline(picture, settings)
+        result, extras = panorama_command.paint(pipeline, photo, picture, settings, options, _say)
     except InputError as error:
         raise InputError("{photo}: {reason}", photo=photo, reason=error) from error
-    save_result(result, painting, settings, photo=photo.name, pack=pack or "")
+    save_result(result, painting, settings, photo=photo.name, pack=options.pack or "", **extras)
 
 
 def _say(line: str) -> None:
