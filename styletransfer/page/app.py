@@ -18,6 +18,8 @@ from styletransfer.page.drawing import Drawing, ask_canvas, build_drawing, conne
 from styletransfer.page.events import MANY, NO_STYLE, Events, notes_of
 from styletransfer.page.head import head_settings
 from styletransfer.page.look import card_pictures, page_css, page_script, theme
+from styletransfer.page.moving.around import Around, AroundEvents, build_around, build_look, connect_around
+from styletransfer.page.moving.files import moving_css, moving_script, show
 from styletransfer.page.own import Own, OwnStyles, build_own, connect_own, is_offered, workshop_of
 from styletransfer.page.progress import SAY_PLACES, let_cancel
 from styletransfer.page.server import bound_memory, examples, first_pair, gpu_decorator, lend_gpu, paint_ahead
@@ -29,9 +31,6 @@ from styletransfer.settings import BRUSH_SIZES
 MCP_VARIABLE = "STYLETRANSFER_MCP"  # 1: the endpoints are tools for language models, too
 CLEANING = (600, 2 * 3600)  # seconds: how often, and how old uploads and paintings get
 LOOK_AGAIN = 10  # seconds between two looks for packs that have come
-# The page shows the painting of one photo, or the album of several.
-SHOW_ONE = '() => document.querySelector("#board").classList.remove("several")'
-SHOW_SEVERAL = '() => document.querySelector("#board").classList.add("several")'
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,7 @@ class Parts:
     cancel: gr.Button
     cancelled: gr.HTML
     own: Own | None  # where visitors are offered it
+    around: Around
 
 
 def main() -> None:
@@ -90,7 +90,7 @@ def main() -> None:
     texts = translations(mb=limits.max_mb, megapixels=limits.max_megapixels, photos=limits.max_photos)
     build_page(studio, texts).queue(max_size=limits.queue).launch(
         theme=theme(),
-        css=page_css(),
+        css=page_css() + moving_css(),
         i18n=texts,
         max_file_size=f"{limits.max_mb}mb",
         mcp_server=os.environ.get(MCP_VARIABLE) == "1",
@@ -121,7 +121,7 @@ def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
         gr.HTML(texts("limits"), elem_id="limits")
         parts = Parts(**left, **right, **below)
         events = lend_gpu(Events(studio))
-        page.load(None, js=f"() => {{ {page_script()}; painter.start() }}")
+        page.load(None, js=f"() => {{ {page_script()}; {moving_script()}; painter.start() }}")
         connect_visit(page, parts.visit, [parts.photo, *parts.controls, parts.file_format], parts.painting)
         _connect_painting(parts, events, studio.limits)
         _connect_rest(page, parts, events, version)
@@ -136,8 +136,9 @@ def _left(studio: Studio, texts: gr.I18n, own_styles: OwnStyles | None) -> dict[
             parts = _photo(texts)
         with gr.Tab(texts("many_photos")) as several:
             parts |= _photos(texts)
-    one.select(None, js=SHOW_ONE)
-    several.select(None, js=SHOW_SEVERAL)
+        parts["around"] = build_around(texts)
+    one.select(None, js=show())
+    several.select(None, js=show("several"))
     parts |= _style_cards(studio.catalog, texts)
     percent, strength = _percent(texts("strength"), 100, "strength")
     own = build_own(texts, own_styles) if own_styles else None  # below what a first visit needs on a phone's screen
@@ -242,6 +243,7 @@ def _stage(studio: Studio, texts: gr.I18n) -> dict[str, object]:
             elem_id="painting",
         )
         album = gr.HTML(texts("album"), elem_id="album")
+        build_look()
         with gr.Row(elem_id="status"):
             message = gr.HTML(
                 texts("example") if pair else "", html_template='<p role="status">{{value}}</p>', elem_id="message"
@@ -346,6 +348,9 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
             api_visibility="private",
         ),
     ]
+    running += connect_around(
+        parts.around, lend_gpu(AroundEvents(events.studio)), parts.settings, parts.file_format, parts.saving
+    )
     parts.cancel.click(None, js="() => { painter.fallenBehind() }")
     let_cancel(parts.cancel, running, events.cancelled, several, [parts.cancelled, parts.zip, parts.report, several])
     _connect_reading(parts, events, painter)

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from styletransfer.page.look import PAPER
+from styletransfer.page.moving.files import VIEWER_ROUTE
 from styletransfer.page.texts import ENGLISH
 from styletransfer.paths import ASSETS
 
@@ -24,10 +25,10 @@ _FOREIGN = re.compile(r'<meta\s+(?:property="og:|name="twitter:)[^>]*>\s*')
 
 
 def head_settings() -> dict[str, Any]:
-    """For `launch`: the icon, and the app's own tags and files; nothing of it where the pictures are missing."""
+    """For `launch`: the app's own files, its icon and its tags; only the files where the pictures are missing."""
     if not (ASSETS / PREVIEW).is_file():
-        return {}
-    routes = [Route(f"/{name}", _file(ASSETS / name)) for name in (DRAWN_ICON, PREVIEW)]
+        return {"app_kwargs": {"routes": [VIEWER_ROUTE]}}
+    routes = [VIEWER_ROUTE] + [Route(f"/{name}", _file(ASSETS / name)) for name in (DRAWN_ICON, PREVIEW)]
     app = {"routes": routes, "middleware": [Middleware(OwnHead)]}
     return {"favicon_path": str(ASSETS / ICON), "app_kwargs": app}
 

@@ -34,7 +34,7 @@ HEAPS = 2
 FIRST = "coffee"  # of the examples: one object, whose edges and highlights every style turns into strokes
 
 # The events that run a network.
-PAINTING = ("follow", "preview", "paint", "take_home", "paint_all", "every_style", "explain")
+PAINTING = ("follow", "preview", "paint", "take_home", "paint_all", "every_style", "explain", "show")
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def gpu_decorator() -> Callable[..., Any] | None:
 def lend_gpu(events: Any) -> Any:
     """The events, those that paint with the GPU's decorator if there is one."""
     decorate = gpu_decorator()
-    for name in PAINTING if decorate else ():
+    for name in (name for name in PAINTING if decorate and hasattr(events, name)):
         setattr(events, name, _on_gpu(getattr(events, name), decorate))
     return events
 
