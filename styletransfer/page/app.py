@@ -19,6 +19,13 @@ from styletransfer.page.events import MANY, NO_STYLE, Events, notes_of
 from styletransfer.page.head import head_settings
 from styletransfer.page.look import card_pictures, page_css, page_script, theme
 from styletransfer.page.moving.around import Around, AroundEvents, build_around, build_look, connect_around
+from styletransfer.page.moving.camera import (
+    build_camera,
+    build_seen,
+    connect_camera,
+    is_live_offered,
+    live_route,
+)
 from styletransfer.page.moving.files import moving_css, moving_script, show
 from styletransfer.page.own import Own, OwnStyles, build_own, connect_own, is_offered, workshop_of
 from styletransfer.page.progress import SAY_PLACES, let_cancel
@@ -96,7 +103,7 @@ def main() -> None:
         mcp_server=os.environ.get(MCP_VARIABLE) == "1",
         footer_links=[],
         ssr_mode=False,  # a Space would have it rendered by Node, which knows nothing of our own head
-        **head_settings(),
+        **head_settings([live_route(studio)] if is_live_offered() else []),
     )
 
 
@@ -137,6 +144,7 @@ def _left(studio: Studio, texts: gr.I18n, own_styles: OwnStyles | None) -> dict[
         with gr.Tab(texts("many_photos")) as several:
             parts |= _photos(texts)
         parts["around"] = build_around(texts)
+        camera = build_camera(texts) if is_live_offered() else None
     one.select(None, js=show())
     several.select(None, js=show("several"))
     parts |= _style_cards(studio.catalog, texts)
@@ -146,6 +154,8 @@ def _left(studio: Studio, texts: gr.I18n, own_styles: OwnStyles | None) -> dict[
         more, percents, drawing = _more(studio.catalog, texts)
     percents = {percent: strength} | percents
     turned = {"style": parts["styles"], "strength": percent, **more}
+    if camera:
+        connect_camera(camera, [turned[name] for name in ("style", "strength", "keep_colors")])
     # By name, as the events take them: the order stands in `Asked` alone.
     named_settings = turned | {"mask": drawing.mask}
     settings = [percents.get(named_settings[name], named_settings[name]) for name in NAMES]
@@ -244,6 +254,7 @@ def _stage(studio: Studio, texts: gr.I18n) -> dict[str, object]:
         )
         album = gr.HTML(texts("album"), elem_id="album")
         build_look()
+        build_seen()
         with gr.Row(elem_id="status"):
             message = gr.HTML(
                 texts("example") if pair else "", html_template='<p role="status">{{value}}</p>', elem_id="message"

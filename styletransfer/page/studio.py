@@ -50,6 +50,8 @@ class Limits:
     max_seconds: int = 300  # of painting, in one call
     queue: int = 32  # visitors waiting
     workers: int = 1  # paintings at the same time
+    live_visitors: int = 1  # whose camera is painted at the same time
+    live_seconds: int = 300  # for which one's is
     own_minutes: int = 2  # for which a visitor's own painting is learned
     own_waiting: int = 3  # visitors waiting for that
 
@@ -201,6 +203,10 @@ class Studio:
     def quiet_seconds(self) -> float:
         """For how long nobody has painted."""
         return 0.0 if self._painting else time.monotonic() - self._last_visit
+
+    def is_visited(self) -> None:
+        """Somebody is here who paints by other means: nothing is painted ahead for some seconds."""
+        self._last_visit = time.monotonic()
 
     @contextmanager
     def _visit(self) -> Iterator[None]:
