@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from styletransfer.errors import InputError
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -20,6 +22,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the photo is a 360-degree picture, twice as wide as high; one that says so itself (XMP) needs no flag",
     )
+    parser.add_argument(
+        "--stereo",
+        choices=("sbs",),
+        help="the photo is a stereo pair, left and right eye side by side: both are painted alike",
+    )
 
 
 def paint(
@@ -30,11 +37,21 @@ def paint(
     options: argparse.Namespace,
     say: Callable[[str], None],
 ) -> tuple["Image.Image", dict[str, object]]:
-    """The painting of one photo, and what `save_result` is to write beside the settings."""
+    """The painting of one photo, and what `save_result` is to write beside the settings.
+
+    Raises:
+        InputError: as the painter does; or the photo is not of the kind that the flags say, or of two kinds.
+    """
+    if options.stereo and (options.panorama or options.wrap):
+        raise InputError("A stereo pair is painted with --stereo alone: leave out --panorama and --wrap.")
     from styletransfer.images.files import embedded_xmp
     from styletransfer.moving.gpano import is_equirectangular, packet, panorama_properties
     from styletransfer.moving.panorama import is_panorama, paint_panorama
 
+    if options.stereo:
+        from styletransfer.moving.stereo import paint_stereo
+
+        return paint_stereo(painter, picture, settings), {"also": {"stereo": options.stereo}}
     properties, notes = panorama_properties(embedded_xmp(photo))
     for note in notes:
         say(f"note: {photo}: {note}")

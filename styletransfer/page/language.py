@@ -75,6 +75,12 @@ SENTENCES = {
     "The 360-degree picture is {width}x{height} pixels: the least is 256x128.": (
         "全景图片是 {width}x{height} 像素：至少要 256x128。"
     ),
+    "The photo is {width} pixels wide: two eyes side by side need an even width.": (
+        "照片宽 {width} 像素：左右眼并排的图片，宽度必须是偶数。"
+    ),
+    "Each eye of the pair has {width}x{height} pixels: the least is 16x16.": (
+        "每只眼的图片是 {width}x{height} 像素：至少要 16x16。"
+    ),
     "The picture's XMP data is damaged and was ignored.": "图片的 XMP 数据已损坏，被忽略。",
     "The camera is being used by someone else here: try again in a minute.": (
         "这里的摄像头正有人在用：请过一分钟再试。"

@@ -15,7 +15,9 @@ PACKAGE = Path(__file__).resolve().parents[2] / "styletransfer"
 # The files whose sentences a visitor can cause. What the Hub says is English, with a lead in Chinese.
 SPEAKING = (
     "images",
+    "moving",
     "page",
+    "page/moving",
     "packs/folder",
     "packs/contents",
     "models/stored_weights",
