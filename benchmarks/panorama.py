@@ -4,28 +4,42 @@ python benchmarks/panorama.py strokes --width 1536 --styles starry-night wheat-f
 python benchmarks/panorama.py seams --width 1536
 python benchmarks/panorama.py memory --width 8192
 python benchmarks/panorama.py look --width 2048 --output views.png
+python benchmarks/panorama.py stereo --styles starry-night great-wave points --output pairs.png
+python benchmarks/panorama.py live --seconds 15
+python benchmarks/panorama.py page --seconds 20
 """
 
 import argparse
 import math
+import os
 import resource
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from itertools import count, islice, product
 from pathlib import Path
+from shutil import which
 
 import numpy as np
+from page import served
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
 # Runs from a clone that was never installed; and what makes pictures for the tests makes them here, too.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sphere_kit import even_sphere, photo_sphere, wave_number
+from stereo_kit import apart, stereo_pair
 
 from styletransfer.cli.paint import main as run_command
+from styletransfer.images.files import load_picture
+from styletransfer.moving.live import LivePainter
 from styletransfer.moving.panorama import paint_panorama
 from styletransfer.moving.sphere import view
+from styletransfer.moving.stereo import paint_stereo
+from styletransfer.paths import EXAMPLES
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.settings import SCREEN_SIDE
 
@@ -36,12 +50,13 @@ GB = 1e9
 def main() -> None:
     """Run one of the measurements."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("strokes", "seams", "memory", "look"))
+    parser.add_argument("what", choices=("strokes", "seams", "memory", "look", "stereo", "live", "page"))
     parser.add_argument("--width", type=int, default=1536, help="of the picture, in pixels")
     parser.add_argument("--styles", nargs="*", default=["starry-night"])
     parser.add_argument("--output", type=Path, default=Path("views.png"))
+    parser.add_argument("--seconds", type=float, default=15, help="for which a camera runs")
     options = parser.parse_args()
-    {"strokes": strokes, "seams": seams, "memory": memory, "look": look}[options.what](options)
+    globals()[options.what](options)
 
 
 def as_it_lies(pipeline: StyleTransferPipeline, photo: Image.Image, style: str) -> Image.Image:
@@ -127,6 +142,76 @@ def look(options: argparse.Namespace) -> None:
         views = [view(np.asarray(picture), *np.radians(each), 420) for each in seen]
         rows.append(np.concatenate(views, axis=1))
     Image.fromarray(np.concatenate(rows)).save(options.output)
+
+
+def stereo(options: argparse.Namespace) -> None:
+    """How much the eyes of a made pair differ along its known disparity: painted apart, and as a pair."""
+    pipeline, (pair, step, seen) = StyleTransferPipeline.from_pretrained(), stereo_pair()
+    half, rows = pair.width // 2, [np.asarray(pair)]
+    print("| style | painted apart | as a pair | less |")
+    for style in options.styles:
+        alone = Image.new("RGB", pair.size)
+        for left in (0, half):
+            alone.paste(pipeline(pair.crop((left, 0, left + half, pair.height)), style), (left, 0))
+        alike = paint_stereo(pipeline, pair, style)
+        before, after = (apart(each, step, seen) for each in (alone, alike))
+        print(f"| {style} | {before:.1f} | {after:.1f} | {1 - after / before:.0%} |", flush=True)
+        rows += [np.asarray(alone), np.asarray(alike)]
+    Image.fromarray(np.concatenate(rows)).save(options.output)
+
+
+def frames() -> Iterator[Image.Image]:
+    """What a camera of 480x360 pixels sees that is moved to and fro, with its noise."""
+    photo, noise = load_picture(EXAMPLES / "pagoda.jpg").rgb, np.random.default_rng(0)
+    for number in count():
+        across = round(40 + 40 * math.sin(number / 12))
+        seen = np.asarray(photo.crop((across, 40, across + 480, 400))) + noise.normal(0, 4, (360, 480, 3))
+        yield Image.fromarray(seen.clip(0, 255).astype(np.uint8))
+
+
+def live(options: argparse.Namespace) -> None:
+    """Frames a second, of 480x360 pixels: painted whole and as the camera is, in turn; and what they take of a core."""
+    painter, mix = StyleTransferPipeline.from_pretrained().catalog.pipeline({options.styles[0]: 1.0})
+    film = list(islice(frames(), 75))
+    for turn, name in product((1, 2), ("whole", "adapted")):
+        camera = LivePainter(painter, next(iter(mix)))
+        if name == "whole":
+            camera.scale, camera._adapt = 1.0, lambda seconds: None
+        camera.paint(film[0])
+        start, used, scales = time.monotonic(), time.process_time(), []
+        while time.monotonic() - start < options.seconds:
+            camera.paint(film[len(scales) % len(film)])
+            scales.append(camera.scale)
+        rate = len(scales) / (time.monotonic() - start)
+        used = 1000 * (time.process_time() - used) / len(scales)
+        scale, load = np.median(scales[len(scales) // 2 :]), os.getloadavg()[0]
+        print(
+            f"{turn} {name}: {rate:.1f} frames a second, scale {scale}, {used:.0f} ms of a core each, load {load:.1f}"
+        )
+
+
+def page(options: argparse.Namespace) -> None:
+    """The page's camera in a browser on the same machine: its own figures after some seconds."""
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--use-fake-ui-for-media-stream"]
+    with tempfile.TemporaryDirectory() as folder, served() as (address, _), sync_playwright() as playwright:
+        film = Path(folder) / "film.mjpeg"
+        with film.open("wb") as file:
+            for frame in islice(frames(), 75):
+                frame.resize((640, 480)).save(file, "JPEG", quality=90)
+        flags += ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
+        browser = playwright.chromium.launch(executable_path=which("chromium"), args=flags)
+        visitor = browser.new_context(permissions=["camera"]).new_page()
+        visitor.set_default_timeout(120_000)
+        visitor.goto(address)
+        visitor.get_by_role("tab", name="Camera").click()
+        visitor.locator("#camera-start").click()
+        visitor.wait_for_function("Number(document.querySelector('#seen').dataset.frames) > 1")
+        for _ in range(max(1, int(options.seconds / 5))):
+            visitor.wait_for_timeout(5000)
+            seen = visitor.evaluate("({...document.querySelector('#seen').dataset})")
+            print(seen, f"load {os.getloadavg()[0]:.1f}", flush=True)
+        visitor.screenshot(path=options.output)
+        browser.close()
 
 
 if __name__ == "__main__":
