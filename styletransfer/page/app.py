@@ -18,7 +18,7 @@ from styletransfer.page.drawing import Drawing, ask_canvas, build_drawing, conne
 from styletransfer.page.events import MANY, NO_STYLE, Events, notes_of
 from styletransfer.page.head import head_settings
 from styletransfer.page.look import card_pictures, page_css, page_script, theme
-from styletransfer.page.moving.around import Around, AroundEvents, build_around, build_look, connect_around
+from styletransfer.page.moving.around import LENT, Around, AroundEvents, build_around, build_look, connect_around
 from styletransfer.page.moving.camera import (
     build_camera,
     build_seen,
@@ -360,7 +360,7 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
         ),
     ]
     running += connect_around(
-        parts.around, lend_gpu(AroundEvents(events.studio)), parts.settings, parts.file_format, parts.saving
+        parts.around, lend_gpu(AroundEvents(events.studio), LENT), parts.settings, parts.file_format, parts.saving
     )
     parts.cancel.click(None, js="() => { painter.fallenBehind() }")
     let_cancel(parts.cancel, running, events.cancelled, several, [parts.cancelled, parts.zip, parts.report, several])

@@ -34,7 +34,7 @@ HEAPS = 2
 FIRST = "coffee"  # of the examples: one object, whose edges and highlights every style turns into strokes
 
 # The events that run a network.
-PAINTING = ("follow", "preview", "paint", "take_home", "paint_all", "every_style", "explain", "show")
+PAINTING = ("follow", "preview", "paint", "take_home", "paint_all", "every_style", "explain")
 
 _log = logging.getLogger(__name__)
 
@@ -114,10 +114,10 @@ def gpu_decorator() -> Callable[..., Any] | None:
     return spaces.GPU
 
 
-def lend_gpu(events: Any) -> Any:
-    """The events, those that paint with the GPU's decorator if there is one."""
+def lend_gpu(events: Any, names: Sequence[str] = PAINTING) -> Any:
+    """The events, those of these names with the GPU's decorator if there is one."""
     decorate = gpu_decorator()
-    for name in (name for name in PAINTING if decorate and hasattr(events, name)):
+    for name in names if decorate else ():
         setattr(events, name, _on_gpu(getattr(events, name), decorate))
     return events
 

@@ -10,6 +10,7 @@ from gradio_client import Client, handle_file
 from page_kit import assert_alike, pixels, start_app
 
 from styletransfer.page.events import Events
+from styletransfer.page.moving.around import LENT, AroundEvents
 from styletransfer.page.server import PAINTING
 from styletransfer.pipeline import StyleTransferPipeline
 
@@ -95,6 +96,8 @@ def test_every_event_that_runs_a_network_has_the_gpu():
     runs = re.compile(rf"self\.({below})\b")
     events = {name: inspect.getsource(event) for name, event in vars(Events).items() if inspect.isfunction(event)}
     assert {name for name, text in events.items() if not name.startswith("_") and runs.search(text)} == set(PAINTING)
+    around = {name: inspect.getsource(event) for name, event in vars(AroundEvents).items() if inspect.isfunction(event)}
+    assert {name for name, text in around.items() if re.search(r"studio\.paint", text)} == set(LENT)
 
 
 def test_the_page_paints_the_same_with_and_without_the_package(app, pack, record, photo, tmp_path):
@@ -120,6 +123,6 @@ def test_the_page_paints_the_same_with_and_without_the_package(app, pack, record
         return
     lines = record.read_text().splitlines()
     assert lines[0] == "imported with 0 pipelines" and lines.count(lines[0]) == 1
-    assert [line.split()[1] for line in lines if line.startswith("decorated")] == list(PAINTING)
+    assert [line.split()[1] for line in lines if line.startswith("decorated")] == [*PAINTING, *LENT]
     ran = [line.split()[1] for line in lines if line.startswith("ran")]
     assert re.sub("follow ", "", " ".join(ran)) == "paint preview paint_all paint paint"

@@ -23,6 +23,7 @@ from styletransfer.settings import SCREEN_SIDE, PaintSettings
 from styletransfer.steps import in_time
 
 VIEW_WIDTH = round(math.pi * SCREEN_SIDE / 4) * 4  # pixels: a view of 90 degrees fills the screen, strokes as learned
+LENT = ("show", "take_home")  # the events that run a network
 
 
 @dataclass(frozen=True)
