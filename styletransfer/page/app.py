@@ -254,7 +254,7 @@ def _stage(studio: Studio, texts: gr.I18n) -> dict[str, object]:
         )
         album = gr.HTML(texts("album"), elem_id="album")
         build_look()
-        build_seen()
+        build_seen(texts)
         with gr.Row(elem_id="status"):
             message = gr.HTML(
                 texts("example") if pair else "", html_template='<p role="status">{{value}}</p>', elem_id="message"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from page_kit import PATIENCE, is_elsewhere
 from PIL import Image
 from playwright.sync_api import expect
@@ -154,6 +155,18 @@ def test_what_is_no_sphere_is_refused_in_a_sentence(open_page, photo, tmp_path):
     page.locator("#around-paint").click()
     expect(page.locator("#around-says")).to_contain_text("96x80 pixels: a 360-degree picture is twice as wide as high.")
     expect(page.locator("#around-download")).to_be_disabled()
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (390, 844)])
+def test_axe_finds_nothing_in_either_tab_and_nothing_is_wider_than_the_screen(open_page, panorama, size):
+    page = open_page(size)
+    paint(page, panorama)
+    for tab in ("360°", "Camera"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(500)
+        found = Axe().run(page).response["violations"]
+        assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in found] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
 
 
 def test_the_viewer_is_small_and_carries_the_licence_of_three():

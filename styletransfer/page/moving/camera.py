@@ -34,6 +34,7 @@ PATIENCE = 10.0  # seconds without a frame, after which the place is free for ot
 MAX_PIXELS, MAX_KILOBYTES = 640 * 480, 400  # of a frame
 LONGEST_NAME = 64  # characters of what a camera calls itself
 QUALITY = 85  # of the JPEG that is sent back
+SEEN = '<div id="seen"><canvas role="img" aria-label="{{value}}"></canvas></div>'
 
 
 def is_live_offered() -> bool:
@@ -63,9 +64,9 @@ def build_camera(texts: gr.I18n) -> Camera:
     return Camera(start)
 
 
-def build_seen() -> gr.HTML:
+def build_seen(texts: gr.I18n) -> gr.HTML:
     """Where the painted frames are shown, on the stage."""
-    return gr.HTML("", html_template='<div id="seen"><canvas role="img"></canvas></div>', elem_id="live")
+    return gr.HTML(texts("camera_sees"), html_template=SEEN, elem_id="live")
 
 
 def connect_camera(camera: Camera, settings: list[gr.components.Component]) -> None:

@@ -100,7 +100,6 @@ window.moving = (() => {
     const canvas = find("#seen canvas"), now = performance.now()
     Object.assign(canvas, {width: painting.width, height: painting.height})
     canvas.getContext("2d").drawImage(painting, 0, 0)
-    canvas.setAttribute("aria-label", words().camera_sees)
     find("#camera-keep").disabled = false
     mine.times = [...mine.times, {now, delay: now - seen}].filter(each => now - each.now < 3000)
     const rate = mine.times.length < 2 ? 0 : 1000 * (mine.times.length - 1) / (now - mine.times[0].now)
