@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from page_kit import PATIENCE, is_elsewhere
+from page_kit import PATIENCE, is_elsewhere, open_tab
 from PIL import Image
 from playwright.sync_api import expect
 from sphere_kit import photo_sphere
@@ -26,13 +26,9 @@ def panorama(tmp_path):
     return tmp_path / "hill.jpg"
 
 
-def open_tab(page):
-    page.get_by_role("tab", name="360°").click()
-    return page.locator("#look")
-
-
 def paint(page, file):
-    look = open_tab(page)
+    open_tab(page, "360°")
+    look = page.locator("#look")
     page.locator("#around-photo input[type=file]").set_input_files(file)
     expect(page.locator("#around-photo")).to_contain_text(file.stem)
     page.locator("#around-paint").click()
@@ -148,7 +144,7 @@ def test_the_download_has_its_full_size_its_settings_and_what_viewers_look_for(o
 
 def test_what_is_no_sphere_is_refused_in_a_sentence(open_page, photo, tmp_path):
     page = open_page()
-    open_tab(page)
+    open_tab(page, "360°")
     photo.save(tmp_path / "flat.png")
     page.locator("#around-photo input[type=file]").set_input_files(tmp_path / "flat.png")
     expect(page.locator("#around-photo")).to_contain_text("flat")
@@ -162,7 +158,7 @@ def test_axe_finds_nothing_in_either_tab_and_nothing_is_wider_than_the_screen(op
     page = open_page(size)
     paint(page, panorama)
     for tab in ("360°", "Camera"):
-        page.get_by_role("tab", name=tab).click()
+        open_tab(page, tab)
         page.wait_for_timeout(500)
         found = Axe().run(page).response["violations"]
         assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in found] == []

