@@ -36,12 +36,12 @@ from stereo_kit import apart, stereo_pair
 from styletransfer.cli.paint import main as run_command
 from styletransfer.images.files import load_picture
 from styletransfer.moving.live import LivePainter
-from styletransfer.moving.panorama import paint_panorama
-from styletransfer.moving.sphere import view
-from styletransfer.moving.stereo import paint_stereo
 from styletransfer.paths import EXAMPLES
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.settings import SCREEN_SIDE
+from styletransfer.surround.panorama import paint_panorama
+from styletransfer.surround.sphere import view
+from styletransfer.surround.stereo import paint_stereo
 
 PITCHES = (90, 60, 40, 20, 0)
 GB = 1e9

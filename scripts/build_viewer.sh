@@ -4,7 +4,7 @@
 set -euo pipefail
 
 root="$(cd "$(dirname "$0")/.." && pwd)"
-target="${1:-$root/styletransfer/page/moving/static/viewer.js}"
+target="${1:-$root/styletransfer/page/tabs/static/viewer.js}"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 

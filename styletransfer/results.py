@@ -48,7 +48,7 @@ def save_result(
         photo: name of the photo's file.
         pack: the style's pack, as `from_pretrained` takes it; empty for those that ship.
         also: JSON values by name that stand beside the settings, for what else was asked.
-        xmp: a packet that viewers read, as `moving.gpano` makes it; PNG, JPEG, WebP and AVIF hold one.
+        xmp: a packet that viewers read, as `surround.gpano` makes it; PNG, JPEG, WebP and AVIF hold one.
 
     Raises:
         InputError: as `save_picture`.

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from styletransfer.images.files import load_picture
-from styletransfer.moving.sphere import view
 from styletransfer.paths import EXAMPLES
+from styletransfer.surround.sphere import view
 
 PLACES = {  # photo -> where it is on the sphere: yaw, pitch, half its angle of view, in degrees
     "pagoda": (0, 8, 48),

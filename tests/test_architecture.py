@@ -30,13 +30,14 @@ MAY_IMPORT = {
     "data": {"images", "hub.errors"},
     "pipeline": {"images", "models", "packs", "hub", "data.crops"},
     "evaluation": BELOW,
-    "moving": BELOW - {"data"},
+    "moving": {"images", "models", "pipeline"},
+    "surround": BELOW - {"data"},
     "export": (BELOW - {"data"}) | {"page.look", "page.texts"},  # the same look and words
     "training": BELOW,
     # What is asked of a painting is written once, in the training's objective; nothing else of a training is light.
     "learning": (BELOW - {"data"}) | {"data.crops", "training.objective", "training.config"},
-    "page": (BELOW - {"data"}) | {"evaluation", "learning", "moving"},
-    "cli": BELOW | {"evaluation", "export", "training", "learning", "moving"},
+    "page": (BELOW - {"data"}) | {"evaluation", "learning", "moving", "surround"},
+    "cli": BELOW | {"evaluation", "export", "training", "learning", "moving", "surround"},
 }
 DOORS = {
     "__main__.py": "cli.paint",

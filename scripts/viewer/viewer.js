@@ -1,5 +1,5 @@
 // The viewer of 360-degree pictures: one looks round by drag, touch, keys, gyroscope or headset.
-// `scripts/build_viewer.sh` bundles it with three.js into styletransfer/page/moving/static/viewer.js.
+// `scripts/build_viewer.sh` bundles it with three.js into styletransfer/page/tabs/static/viewer.js.
 import {
   Euler, MathUtils, Mesh, MeshBasicMaterial, PerspectiveCamera, Quaternion, Scene, SphereGeometry, SRGBColorSpace,
   TextureLoader, Vector3, WebGLRenderer,

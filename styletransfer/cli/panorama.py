@@ -45,11 +45,11 @@ def paint(
     if options.stereo and (options.panorama or options.wrap):
         raise InputError("A stereo pair is painted with --stereo alone: leave out --panorama and --wrap.")
     from styletransfer.images.files import embedded_xmp
-    from styletransfer.moving.gpano import is_equirectangular, packet, panorama_properties
-    from styletransfer.moving.panorama import is_panorama, paint_panorama
+    from styletransfer.surround.gpano import is_equirectangular, packet, panorama_properties
+    from styletransfer.surround.panorama import is_panorama, paint_panorama
 
     if options.stereo:
-        from styletransfer.moving.stereo import paint_stereo
+        from styletransfer.surround.stereo import paint_stereo
 
         return paint_stereo(painter, picture, settings), {"also": {"stereo": options.stereo}}
     properties, notes = panorama_properties(embedded_xmp(photo))

@@ -1,1 +1,1 @@
-"""Pictures that are looked at in motion: all around, by two eyes, and live."""
+"""Live pictures: what a camera sees, painted."""

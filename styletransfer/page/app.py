@@ -18,19 +18,19 @@ from styletransfer.page.drawing import Drawing, ask_canvas, build_drawing, conne
 from styletransfer.page.events import MANY, NO_STYLE, Events, notes_of
 from styletransfer.page.head import head_settings
 from styletransfer.page.look import card_pictures, page_css, page_script, theme
-from styletransfer.page.moving.around import LENT, Around, AroundEvents, build_around, build_look, connect_around
-from styletransfer.page.moving.camera import (
+from styletransfer.page.own import Own, OwnStyles, build_own, connect_own, is_offered, workshop_of
+from styletransfer.page.progress import SAY_PLACES, let_cancel
+from styletransfer.page.server import bound_memory, examples, first_pair, gpu_decorator, lend_gpu, paint_ahead
+from styletransfer.page.studio import Limits, Studio
+from styletransfer.page.tabs.around import LENT, Around, AroundEvents, build_around, build_look, connect_around
+from styletransfer.page.tabs.camera import (
     build_camera,
     build_seen,
     connect_camera,
     is_live_offered,
     live_route,
 )
-from styletransfer.page.moving.files import moving_css, moving_script, show
-from styletransfer.page.own import Own, OwnStyles, build_own, connect_own, is_offered, workshop_of
-from styletransfer.page.progress import SAY_PLACES, let_cancel
-from styletransfer.page.server import bound_memory, examples, first_pair, gpu_decorator, lend_gpu, paint_ahead
-from styletransfer.page.studio import Limits, Studio
+from styletransfer.page.tabs.files import moving_css, moving_script, show
 from styletransfer.page.texts import ENGLISH, titled, translations
 from styletransfer.page.visit import Visit, build_history, build_sharing, connect_visit, with_album
 from styletransfer.settings import BRUSH_SIZES

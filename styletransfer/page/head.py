@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from styletransfer.page.look import PAPER
-from styletransfer.page.moving.files import VIEWER_ROUTE
+from styletransfer.page.tabs.files import VIEWER_ROUTE
 from styletransfer.page.texts import ENGLISH
 from styletransfer.paths import ASSETS
 

@@ -12,10 +12,10 @@ from PIL import Image
 from playwright.sync_api import expect
 from sphere_kit import photo_sphere
 
-from styletransfer.moving.gpano import is_equirectangular, packet, panorama_properties
-from styletransfer.moving.sphere import view
-from styletransfer.page.moving.files import STATIC, VIEWER
+from styletransfer.page.tabs.files import STATIC, VIEWER
 from styletransfer.results import read_settings
+from styletransfer.surround.gpano import is_equirectangular, packet, panorama_properties
+from styletransfer.surround.sphere import view
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ from starlette.testclient import TestClient
 from styletransfer.catalog import Catalog, folder_entry
 from styletransfer.images.files import load_picture
 from styletransfer.moving.live import LivePainter
-from styletransfer.page.moving.camera import is_live_offered, live_route
 from styletransfer.page.studio import Limits, Studio
+from styletransfer.page.tabs.camera import is_live_offered, live_route
 from styletransfer.paths import EXAMPLES
 
 

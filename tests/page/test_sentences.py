@@ -16,8 +16,9 @@ PACKAGE = Path(__file__).resolve().parents[2] / "styletransfer"
 SPEAKING = (
     "images",
     "moving",
+    "surround",
     "page",
-    "page/moving",
+    "page/tabs",
     "packs/folder",
     "packs/contents",
     "models/stored_weights",

@@ -10,8 +10,8 @@ from gradio_client import Client, handle_file
 from page_kit import assert_alike, pixels, start_app
 
 from styletransfer.page.events import Events
-from styletransfer.page.moving.around import LENT, AroundEvents
 from styletransfer.page.server import PAINTING
+from styletransfer.page.tabs.around import LENT, AroundEvents
 from styletransfer.pipeline import StyleTransferPipeline
 
 # What the real one (0.51) asks of a function: arguments and results as pickles, a generator's last word lost, and no

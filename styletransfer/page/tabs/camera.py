@@ -23,9 +23,9 @@ from styletransfer.errors import InputError
 from styletransfer.images.files import declared_size, load_picture
 from styletransfer.moving.live import LivePainter
 from styletransfer.page.language import chosen_language, in_language
-from styletransfer.page.moving.files import show
 from styletransfer.page.server import gpu_decorator
 from styletransfer.page.studio import Studio
+from styletransfer.page.tabs.files import show
 from styletransfer.painter import check_size
 from styletransfer.settings import PaintSettings
 

@@ -14,13 +14,13 @@ from sphere_kit import even_sphere, photo_sphere, wave_number
 from styletransfer import StyleTransferPipeline
 from styletransfer.cli.paint import main
 from styletransfer.errors import InputError
-from styletransfer.moving import sphere
-from styletransfer.moving.agreement import joined, ring_of_least
-from styletransfer.moving.gpano import is_equirectangular, packet, panorama_properties
-from styletransfer.moving.panorama import paint_panorama
 from styletransfer.painter import OverlaidPainter
 from styletransfer.paths import ROOT, SHIPPED_PACK
 from styletransfer.results import read_settings
+from styletransfer.surround import sphere
+from styletransfer.surround.agreement import joined, ring_of_least
+from styletransfer.surround.gpano import is_equirectangular, packet, panorama_properties
+from styletransfer.surround.panorama import paint_panorama
 
 FLOAT = {"device": "cpu", "dtype": torch.float32}
 HEADED = packet({"PoseHeadingDegrees": "75.5", "FullPanoWidthPixels": "9999"}, (9999, 5000))

@@ -15,11 +15,11 @@ from PIL import Image
 
 from styletransfer.errors import InputError
 from styletransfer.images.files import Picture, load_picture
-from styletransfer.moving import sphere
-from styletransfer.moving.agreement import joined
 from styletransfer.painter import Layers, Painter, Photo, Touch, scaled_steps
 from styletransfer.settings import SCREEN_SIDE, PaintSettings, Style
 from styletransfer.steps import Steps, drained, stretched
+from styletransfer.surround import sphere
+from styletransfer.surround.agreement import joined
 
 LEAST_HEIGHT = 128  # pixels
 LATITUDE = math.radians(36)  # around which band and chart meet

@@ -11,10 +11,10 @@ from stereo_kit import apart, stereo_pair
 from styletransfer import StyleTransferPipeline
 from styletransfer.cli.paint import main
 from styletransfer.errors import InputError
-from styletransfer.moving.stereo import correspondence, moved, paint_stereo
 from styletransfer.painter import Painter
 from styletransfer.paths import SHIPPED_PACK
 from styletransfer.results import read_settings
+from styletransfer.surround.stereo import correspondence, moved, paint_stereo
 
 FLOAT = {"device": "cpu", "dtype": torch.float32}
 

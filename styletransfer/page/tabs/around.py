@@ -11,16 +11,16 @@ from gradio.events import Dependency
 
 from styletransfer.errors import InputError
 from styletransfer.images.files import Picture, declared_size, embedded_xmp
-from styletransfer.moving.gpano import packet, panorama_properties
-from styletransfer.moving.panorama import SphereLayers, check_panorama
 from styletransfer.page.language import about, in_language, say, sentence, told, visitors_title
-from styletransfer.page.moving.files import show
 from styletransfer.page.progress import shown_steps
 from styletransfer.page.requests import Asked, File, new_folder, save_preview, uploaded
 from styletransfer.page.studio import Studio, load_limited
+from styletransfer.page.tabs.files import show
 from styletransfer.painter import rescaled
 from styletransfer.settings import SCREEN_SIDE, PaintSettings
 from styletransfer.steps import in_time
+from styletransfer.surround.gpano import packet, panorama_properties
+from styletransfer.surround.panorama import SphereLayers, check_panorama
 
 VIEW_WIDTH = round(math.pi * SCREEN_SIDE / 4) * 4  # pixels: a view of 90 degrees fills the screen, strokes as learned
 LENT = ("show", "take_home")  # the events that run a network
