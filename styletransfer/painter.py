@@ -1,7 +1,8 @@
 """One network at work: any photo in any settings, in one pass or tile by tile."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ TILE_SIZE = 512  # side of what a tile adds to a larger picture; margins come on
 
 Photo = Mask  # both are pictures, opened or not
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
+Painting = Callable[[Image.Image], Steps[Image.Image]]  # of a picture as it is, strokes as wide as learned
+Touch = Callable[[Image.Image, bool], Steps[Image.Image]]  # "RGB" and whether it wraps -> its painting, see `frozen`
 
 
 class Part(NamedTuple):
@@ -157,27 +160,36 @@ class Painter:
             wrap: whether the left edge continues the right one.
         """
         weights = self.style_weights(mix)
-        if scale == 1:
-            return (yield from self._painted(rgb, weights, wrap))
-        first = 1.0 if scale < 1 else 1 / (1 + scale**2)  # share of all pixels that are painted
-        painting = yield from stretched(self._painted(rescaled(rgb, 1 / scale, wrap), weights, wrap), 0, first)
-        painting = _resized(
-            painting, rgb.size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC, wrap
-        )
-        if scale < 1:
-            return painting
-        # Enlarged strokes are blurred. Painted over once more they are sharp again, and stay large. The share of the
-        # photo keeps its contours, and makes the step from a brush of 1 to a slightly larger one a small one.
-        again = Image.blend(painting, rgb, 1 / scale**2)
-        return (yield from stretched(self._painted(again, weights, wrap), first, 1))
+        return (yield from scaled_steps(rgb, scale, wrap, lambda each: self._painted(each, weights, wrap)))
+
+    @torch.inference_mode()
+    def frozen(self, rgb: Image.Image, mix: Mapping[str, float]) -> Touch:
+        """How to paint whatever belongs to one picture alike: its parts, other projections of it, the next frame.
+
+        Args:
+            rgb: "RGB" of at least 16x16 pixels, on which the statistics are measured (URST, Chen 2022).
+            mix: style name -> share, as `PaintSettings` has them.
+
+        Returns:
+            Of an "RGB" picture of at least 16x16 pixels, and of whether its left edge continues the right one, the
+            painting in steps, strokes as wide as learned.
+        """
+        plain = self._folded(rgb, self.style_weights(mix))
+        return lambda part, wrap: self._assembled(part, wrap, partial(self._tiled, plain))
 
     def _painted(self, rgb: Image.Image, weights: Tensor, wrap: bool) -> Steps[Image.Image]:
+        return self._assembled(rgb, wrap, partial(self._paint, weights))
+
+    @torch.inference_mode()
+    def _assembled(
+        self, rgb: Image.Image, wrap: bool, paint: Callable[[Image.Image, bool], Iterator[tuple[Box, Tensor]]]
+    ) -> Steps[Image.Image]:
         if wrap and rgb.width % STRIDE:  # all around there is room for whole cells only
             fitting = _resized(rgb, (rgb.width + -rgb.width % STRIDE, rgb.height), Image.Resampling.BICUBIC, wrap)
-            painting = yield from self._painted(fitting, weights, wrap)
+            painting = yield from self._assembled(fitting, wrap, paint)
             return _resized(painting, rgb.size, Image.Resampling.BICUBIC, wrap)
         painting, done = Image.new("RGB", rgb.size), 0
-        for box, tile in self._paint(rgb, weights, wrap):
+        for box, tile in paint(rgb, wrap):
             if not tile.isfinite().all():  # as 8 bits it would be black
                 raise InputError(
                     "The network of {styles} paints no picture, its weights are damaged: use another copy of the pack.",
@@ -197,13 +209,20 @@ class Painter:
         most = max(mix.values())  # first to at most 1: float32 does not hold 1e-60
         return self.generator.style_weights({name: w / most for name, w in mix.items()}).to(self.device)
 
-    def _paint(self, rgb: Image.Image, weights: Tensor, wrap: bool) -> Iterator[tuple[Box, Tensor]]:
+    def _paint(self, weights: Tensor, rgb: Image.Image, wrap: bool) -> Iterator[tuple[Box, Tensor]]:
         """Painted boxes (1, 3, h, w) that together cover the picture."""
         width, height = rgb.size
         if width * height <= WHOLE_PIXELS and not wrap:
             yield (0, 0, width, height), self.network(self._tensor(rgb), weights)
             return
-        plain = self.network.fold(weights, self.network.measure(self._tensor(_thumbnail(rgb)), weights))
+        yield from self._tiled(self._folded(rgb, weights), rgb, wrap)
+
+    def _folded(self, rgb: Image.Image, weights: Tensor) -> Callable[..., Tensor]:
+        """The network for one mix, with the statistics of one picture."""
+        return self.network.fold(weights, self.network.measure(self._tensor(_thumbnail(rgb)), weights))
+
+    def _tiled(self, plain: Callable[..., Tensor], rgb: Image.Image, wrap: bool) -> Iterator[tuple[Box, Tensor]]:
+        width, height = rgb.size
         for box in _tiles(width, height, TILE_SIZE):
             around = grown(box, self.generator.margin, width, height, wrap)
             corner = torch.tensor([[around[1], around[0]]], device=self.device)
@@ -244,14 +263,45 @@ class OverlaidPainter(Painter):
         self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0, wrap: bool = False
     ) -> Steps[Image.Image]:
         """The weighted mean of the paintings, within a level; arguments as `Painter.paint_steps`."""
-        laid, total, parts = None, 0.0, {name: share for name, share in mix.items() if share}
-        for place, (name, share) in enumerate(parts.items()):
-            painter, own = self._painters[name]
-            start, end = place / len(parts), (place + 1) / len(parts)
-            painting = yield from stretched(painter.paint_steps(rgb, {own: 1.0}, scale, wrap), start, end)
-            total += share
-            laid = painting if laid is None else Image.blend(laid, painting, share / total)
-        return laid
+        paintings = [(part.share, part.painter.paint_steps(rgb, part.mix, scale, wrap)) for part in self.parts(mix)]
+        return (yield from _laid(paintings))
+
+    def frozen(self, rgb: Image.Image, mix: Mapping[str, float]) -> Touch:
+        """As `Painter.frozen`; each network has its own statistics."""
+        touches = [(part.share, part.painter.frozen(rgb, part.mix)) for part in self.parts(mix)]
+        return lambda piece, wrap: _laid([(share, touch(piece, wrap)) for share, touch in touches])
+
+
+def _laid(paintings: Sequence[tuple[float, Steps[Image.Image]]]) -> Steps[Image.Image]:
+    """The mean of paintings, by their shares, each made when the one before it is there."""
+    laid, total = None, 0.0
+    for place, (share, steps) in enumerate(paintings):
+        painting = yield from stretched(steps, place / len(paintings), (place + 1) / len(paintings))
+        total += share
+        laid = painting if laid is None else Image.blend(laid, painting, share / total)
+    return laid
+
+
+def scaled_steps(rgb: Image.Image, scale: float, wrap: bool, painted: Painting) -> Steps[Image.Image]:
+    """A painting whose strokes are wider than learned, or narrower.
+
+    Args:
+        rgb: "RGB" of at least 16x16 pixels.
+        scale: width of the strokes in the picture's pixels, as a multiple of what was learned.
+        wrap: whether the left edge continues the right one.
+        painted: paints a picture of any size with strokes as learned.
+    """
+    if scale == 1:
+        return (yield from painted(rgb))
+    first = 1.0 if scale < 1 else 1 / (1 + scale**2)  # share of all pixels that are painted
+    painting = yield from stretched(painted(rescaled(rgb, 1 / scale, wrap)), 0, first)
+    painting = _resized(painting, rgb.size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC, wrap)
+    if scale < 1:
+        return painting
+    # Enlarged strokes are blurred. Painted over once more they are sharp again, and stay large. The share of the
+    # photo keeps its contours, and makes the step from a brush of 1 to a slightly larger one a small one.
+    again = Image.blend(painting, rgb, 1 / scale**2)
+    return (yield from stretched(painted(again), first, 1))
 
 
 def no_style(name: str, known: Mapping[str, object]) -> InputError:

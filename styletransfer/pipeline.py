@@ -13,7 +13,7 @@ from styletransfer.catalog import Catalog, shipped_catalog
 from styletransfer.errors import InputError
 from styletransfer.hub import repos
 from styletransfer.packs import folder as packs
-from styletransfer.painter import Layers, Painter, Part, Photo
+from styletransfer.painter import Layers, Painter, Part, Photo, Touch
 from styletransfer.settings import Mask, PaintSettings, Style
 from styletransfer.steps import Steps, drained
 
@@ -168,6 +168,11 @@ class ShippedPipeline(StyleTransferPipeline):
         """As `Painter.parts`, by the painter of the style or of the mix."""
         painter, names = self.catalog.pipeline(mix)
         return painter.parts(names)
+
+    def frozen(self, rgb: Image.Image, mix: Mapping[str, float]) -> Touch:
+        """As `Painter.frozen`, by the painter of the style or of the mix."""
+        painter, names = self.catalog.pipeline(mix)
+        return painter.frozen(rgb, names)
 
     def placed(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "ShippedPipeline":
         """The pipeline itself, which paints there from here on."""

@@ -30,7 +30,14 @@ def result_name(photo: str, styles: Mapping[str, float] | str, suffix: str = ".p
 
 
 def save_result(
-    image: Image.Image, path: str | Path, settings: PaintSettings, *, photo: str = "", pack: str = ""
+    image: Image.Image,
+    path: str | Path,
+    settings: PaintSettings,
+    *,
+    photo: str = "",
+    pack: str = "",
+    also: Mapping[str, Any] | None = None,
+    xmp: bytes | None = None,
 ) -> None:
     """Write a painting with its settings inside and an sRGB profile.
 
@@ -40,21 +47,27 @@ def save_result(
         settings: it was painted with. A mask too large for the format is left out, and said to be.
         photo: name of the photo's file.
         pack: the style's pack, as `from_pretrained` takes it; empty for those that ship.
+        also: JSON values by name that stand beside the settings, for what else was asked.
+        xmp: a packet that viewers read, as `surround.gpano` makes it; PNG, JPEG, WebP and AVIF hold one.
 
     Raises:
         InputError: as `save_picture`.
     """
     path = Path(path)
-    text = _text(record_of(settings, photo, pack), None if path.suffix.lower() == ".png" else MAX_TEXT)
+    text = _text(
+        {**record_of(settings, photo, pack), **(also or {})}, None if path.suffix.lower() == ".png" else MAX_TEXT
+    )
     notes = PngInfo()
     notes.add_text(KEY, text)
+    if xmp:
+        notes.add_itxt("XML:com.adobe.xmp", xmp.decode())
     exif = Image.Exif()
     exif[ExifTags.Base.Software] = KEY
     if path.suffix.lower() in (".tif", ".tiff"):  # Pillow writes no block of comments there
         exif[ExifTags.Base.ImageDescription] = text
     else:
         exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = _ASCII + text.encode("ascii")
-    save_picture(image, path, pnginfo=notes, exif=exif.tobytes(), icc_profile=_srgb_profile())
+    save_picture(image, path, pnginfo=notes, exif=exif.tobytes(), icc_profile=_srgb_profile(), xmp=xmp)
 
 
 def record_of(settings: PaintSettings, photo: str = "", pack: str = "") -> dict[str, Any]:

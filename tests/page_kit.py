@@ -76,6 +76,18 @@ def is_elsewhere(url, address):
     return not url.startswith((address, "data:", "blob:"))
 
 
+def open_tab(page, name):
+    """Open a tab; where the screen is too narrow for it, from the menu that Gradio puts it in."""
+    tab = page.get_by_role("tab", name=name, exact=True)
+    expect(page.get_by_role("tab").first).to_be_visible()
+    page.wait_for_timeout(300)  # it measures the tabs once they are drawn
+    if tab.count() and tab.first.is_visible():
+        tab.first.click()
+    else:
+        page.locator(".overflow-menu > button").click()
+        page.locator(".overflow-dropdown").get_by_text(name, exact=True).click()
+
+
 def add(page, file):
     page.locator("#photo input[type=file]").set_input_files(file)
 

@@ -15,6 +15,7 @@ from styletransfer.cli import export as export_command
 from styletransfer.cli import hub as hub_commands
 from styletransfer.cli import learn as learn_command
 from styletransfer.cli import optimize as optimize_command
+from styletransfer.cli import panorama as panorama_command
 from styletransfer.cli import video as video_command
 from styletransfer.cli.flags import INTERRUPTED, say
 from styletransfer.errors import InputError
@@ -106,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--wrap", action="store_true", help="the photo's left edge continues the right one, as in a full panorama"
     )
+    panorama_command.add_flags(parser)
     parser.add_argument(
         "--pack",
         metavar="PACK",
@@ -267,7 +269,7 @@ def _paint(
     for note in picture.notes:
         say(f"note: {photo}: {note}")
     try:
-        result = pipeline(picture, settings)
+        result, extras = panorama_command.paint(pipeline, photo, picture, settings, options, say)
     except InputError as error:
         raise InputError("{photo}: {reason}", photo=photo, reason=error) from error
-    save_result(result, painting, settings, photo=photo.name, pack=options.pack or "")
+    save_result(result, painting, settings, photo=photo.name, pack=options.pack or "", **extras)

@@ -200,6 +200,20 @@ def declared_size(file: BinaryIO) -> tuple[int, int]:
     return size
 
 
+def embedded_xmp(path: str | Path) -> bytes:
+    """The XMP packet inside a picture's file, as it stands there; empty where there is none.
+
+    Raises:
+        InputError: as `load_picture`.
+    """
+    with _open_file(Path(path)) as file, _pillow_limit, _decoder_errors(str(path)):
+        image = Image.open(file, formats=("HEIF",) if _is_heif(file, str(path)) else _FORMATS)
+        if image.format == "PNG" and "xmp" not in image.info:  # its texts may stand behind the pixels
+            image.load()
+        found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+        return found.encode() if isinstance(found, str) else bytes(found)
+
+
 def _open_file(path: Path) -> BinaryIO:
     try:
         mode = path.stat().st_mode
@@ -361,11 +375,13 @@ def save_picture(
     pnginfo: PngInfo | None = None,
     exif: bytes | None = None,
     icc_profile: bytes | None = None,
+    xmp: bytes | None = None,
 ) -> None:
     """Writes the image in the format that the name ends with; a file of that name is replaced whole or not at all.
 
     Formats without transparency (JPEG, BMP) get a white ground. `pnginfo` is text to embed, which only PNG keeps;
-    `exif` is kept by JPEG, WebP, AVIF and TIFF, `icc_profile` by all but BMP.
+    `exif` is kept by JPEG, WebP, AVIF and TIFF, `icc_profile` by all but BMP, `xmp` by JPEG, WebP and AVIF (a PNG's
+    stands in `pnginfo`).
 
     Raises:
         InputError: unknown suffix, missing folder, no permission, disk full, too many pixels for the format.
@@ -385,6 +401,7 @@ def save_picture(
     extras = {"icc_profile": icc_profile}
     extras |= {"pnginfo": pnginfo} if file_format == "PNG" else {}
     extras |= {"exif": exif} if file_format in ("JPEG", "WEBP", "AVIF", "TIFF") else {}
+    extras |= {"xmp": xmp} if file_format in ("JPEG", "WEBP", "AVIF") else {}
     options = options | {name: value for name, value in extras.items() if value is not None}
     write_whole(path, _encode(image, path, file_format, options))
 

@@ -1,1 +1,1 @@
-"""What moves, or is looked at while one moves: videos, animated pictures."""
+"""What moves: videos, animated pictures, and what a camera sees."""

@@ -23,6 +23,15 @@ from styletransfer.page.progress import SAY_PLACES, let_cancel
 from styletransfer.page.server import bound_memory, examples, first_pair, gpu_decorator, lend_gpu, paint_ahead
 from styletransfer.page.studio import Limits, Studio
 from styletransfer.page.tabs import video as video_tab
+from styletransfer.page.tabs.around import LENT, Around, AroundEvents, build_around, build_look, connect_around
+from styletransfer.page.tabs.camera import (
+    build_camera,
+    build_seen,
+    connect_camera,
+    is_live_offered,
+    live_route,
+)
+from styletransfer.page.tabs.files import moving_css, moving_script, show
 from styletransfer.page.texts import ENGLISH, titled, translations
 from styletransfer.page.visit import Visit, build_history, build_sharing, connect_visit, with_album
 from styletransfer.settings import BRUSH_SIZES
@@ -30,9 +39,6 @@ from styletransfer.settings import BRUSH_SIZES
 MCP_VARIABLE = "STYLETRANSFER_MCP"  # 1: the endpoints are tools for language models, too
 CLEANING = (600, 2 * 3600)  # seconds: how often, and how old uploads and paintings get
 LOOK_AGAIN = 10  # seconds between two looks for packs that have come
-# The page shows the painting of one photo, or the album of several.
-SHOW_ONE = '() => document.querySelector("#board").classList.remove("several")'
-SHOW_SEVERAL = '() => document.querySelector("#board").classList.add("several")'
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Parts:
     cancelled: gr.HTML
     own: Own | None  # where visitors are offered it
     video: video_tab.VideoTab | None
+    around: Around
 
 
 def main() -> None:
@@ -92,13 +99,13 @@ def main() -> None:
     texts = translations(mb=limits.max_mb, megapixels=limits.max_megapixels, photos=limits.max_photos)
     build_page(studio, texts).queue(max_size=limits.queue).launch(
         theme=theme(),
-        css=page_css(),
+        css=page_css() + moving_css(),
         i18n=texts,
         max_file_size=f"{limits.max_mb}mb",
         mcp_server=os.environ.get(MCP_VARIABLE) == "1",
         footer_links=[],
         ssr_mode=False,  # a Space would have it rendered by Node, which knows nothing of our own head
-        **head_settings(),
+        **head_settings([live_route(studio)] if is_live_offered() else []),
     )
 
 
@@ -123,7 +130,7 @@ def build_page(studio: Studio, texts: gr.I18n) -> gr.Blocks:
         gr.HTML(texts("limits"), elem_id="limits")
         parts = Parts(**left, **right, **below)
         events = lend_gpu(Events(studio))
-        page.load(None, js=f"() => {{ {page_script()}; painter.start() }}")
+        page.load(None, js=f"() => {{ {page_script()}; {moving_script()}; painter.start() }}")
         connect_visit(page, parts.visit, [parts.photo, *parts.controls, parts.file_format], parts.painting)
         _connect_painting(parts, events, studio.limits)
         _connect_rest(page, parts, events, version)
@@ -141,8 +148,10 @@ def _left(studio: Studio, texts: gr.I18n, own_styles: OwnStyles | None) -> dict[
         with gr.Tab(texts("many_photos")) as several:
             parts |= _photos(texts)
         parts["video"] = video_tab.build_video(texts) if video_tab.is_offered() else None
-    one.select(None, js=SHOW_ONE)
-    several.select(None, js=SHOW_SEVERAL)
+        parts["around"] = build_around(texts)
+        camera = build_camera(texts) if is_live_offered() else None
+    one.select(None, js=show())
+    several.select(None, js=show("several"))
     parts |= _style_cards(studio.catalog, texts)
     percent, strength = _percent(texts("strength"), 100, "strength")
     own = build_own(texts, own_styles) if own_styles else None  # below what a first visit needs on a phone's screen
@@ -150,6 +159,8 @@ def _left(studio: Studio, texts: gr.I18n, own_styles: OwnStyles | None) -> dict[
         more, percents, drawing = _more(studio.catalog, texts)
     percents = {percent: strength} | percents
     turned = {"style": parts["styles"], "strength": percent, **more}
+    if camera:
+        connect_camera(camera, [turned[name] for name in ("style", "strength", "keep_colors")])
     # By name, as the events take them: the order stands in `Asked` alone.
     named_settings = turned | {"mask": drawing.mask}
     settings = [percents.get(named_settings[name], named_settings[name]) for name in NAMES]
@@ -247,6 +258,8 @@ def _stage(studio: Studio, texts: gr.I18n) -> dict[str, object]:
             elem_id="painting",
         )
         album = gr.HTML(texts("album"), elem_id="album")
+        build_look()
+        build_seen(texts)
         with gr.Row(elem_id="status"):
             message = gr.HTML(
                 texts("example") if pair else "", html_template='<p role="status">{{value}}</p>', elem_id="message"
@@ -351,6 +364,9 @@ def _connect_painting(parts: Parts, events: Events, limits: Limits) -> None:
             api_visibility="private",
         ),
     ]
+    running += connect_around(
+        parts.around, lend_gpu(AroundEvents(events.studio), LENT), parts.settings, parts.file_format, parts.saving
+    )
     parts.cancel.click(None, js="() => { painter.fallenBehind() }")
     let_cancel(parts.cancel, running, events.cancelled, several, [parts.cancelled, parts.zip, parts.report, several])
     _connect_reading(parts, events, painter)

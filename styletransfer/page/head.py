@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from styletransfer.page.look import PAPER
+from styletransfer.page.tabs.files import VIEWER_ROUTE
 from styletransfer.page.texts import ENGLISH
 from styletransfer.paths import ASSETS
 
@@ -23,11 +25,12 @@ PREVIEW_SIZE = (1200, 630)
 _FOREIGN = re.compile(r'<meta\s+(?:property="og:|name="twitter:)[^>]*>\s*')
 
 
-def head_settings() -> dict[str, Any]:
-    """For `launch`: the icon, and the app's own tags and files; nothing of it where the pictures are missing."""
+def head_settings(routes: Sequence[BaseRoute] = ()) -> dict[str, Any]:
+    """For `launch`: more routes and the viewer's, the icon, and the page's tags where its pictures are not missing."""
+    routes = [*routes, VIEWER_ROUTE]
     if not (ASSETS / PREVIEW).is_file():
-        return {}
-    routes = [Route(f"/{name}", _file(ASSETS / name)) for name in (DRAWN_ICON, PREVIEW)]
+        return {"app_kwargs": {"routes": routes}}
+    routes += [Route(f"/{name}", _file(ASSETS / name)) for name in (DRAWN_ICON, PREVIEW)]
     app = {"routes": routes, "middleware": [Middleware(OwnHead)]}
     return {"favicon_path": str(ASSETS / ICON), "app_kwargs": app}
 

@@ -115,6 +115,28 @@ SENTENCES = {
     "Grid left by the network: {grid} gray levels (seen from 1 on).": (
         "网络留下的网格：{grid} 个灰度级（达到 1 即可察觉）。"
     ),
+    "The photo is {width}x{height} pixels: a 360-degree picture is twice as wide as high.": (
+        "照片是 {width}x{height} 像素：360 度全景图片的宽是高的两倍。"
+    ),
+    "The 360-degree picture is {width}x{height} pixels: the least is 256x128.": (
+        "全景图片是 {width}x{height} 像素：至少要 256x128。"
+    ),
+    "The photo is {width} pixels wide: two eyes side by side need an even width.": (
+        "照片宽 {width} 像素：左右眼并排的图片，宽度必须是偶数。"
+    ),
+    "Each eye of the pair has {width}x{height} pixels: the least is 16x16.": (
+        "每只眼的图片是 {width}x{height} 像素：至少要 16x16。"
+    ),
+    "The picture's XMP data is damaged and was ignored.": "图片的 XMP 数据已损坏，被忽略。",
+    "The camera is being used by someone else here: try again in a minute.": (
+        "这里的摄像头正有人在用：请过一分钟再试。"
+    ),
+    "The camera has run for {seconds} seconds, the limit here: start it again.": (
+        "摄像头已运行 {seconds} 秒，这是这里的上限：请重新打开。"
+    ),
+    "A picture of the camera may have {pixels} pixels and {kilobytes} KB here.": (
+        "摄像头的图片在这里最多 {pixels} 像素、{kilobytes} KB。"
+    ),
     "There are no photos yet: add some first.": "还没有照片：请先添加几张。",
     "There is no style yet: choose one first.": "还没有风格：请先选择一种。",
     "There is no {what} yet: add one first.": "还没有{what}：请先添加。",

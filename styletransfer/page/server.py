@@ -114,10 +114,10 @@ def gpu_decorator() -> Callable[..., Any] | None:
     return spaces.GPU
 
 
-def lend_gpu(events: Any) -> Any:
-    """The events, those that paint with the GPU's decorator if there is one."""
+def lend_gpu(events: Any, names: Sequence[str] = PAINTING) -> Any:
+    """The events, those of these names with the GPU's decorator if there is one."""
     decorate = gpu_decorator()
-    for name in PAINTING if decorate else ():
+    for name in names if decorate else ():
         setattr(events, name, _on_gpu(getattr(events, name), decorate))
     return events
 

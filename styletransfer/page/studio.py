@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from cachetools import LRUCache
@@ -23,7 +24,7 @@ from styletransfer.images.files import Picture, declared_size, load_picture
 from styletransfer.models.discriminator import Discriminator
 from styletransfer.packs.folder import load_discriminator
 from styletransfer.page.session import Session
-from styletransfer.painter import LEAST_SIDE, OverlaidPainter, Painter
+from styletransfer.painter import LEAST_SIDE, Layers, OverlaidPainter, Painter
 from styletransfer.results import result_name, save_result
 from styletransfer.settings import PaintSettings
 from styletransfer.steps import Steps, in_time, stretched
@@ -49,6 +50,8 @@ class Limits:
     max_seconds: int = 300  # of painting, in one call
     queue: int = 32  # visitors waiting
     workers: int = 1  # paintings at the same time
+    live_visitors: int = 1  # whose camera is painted at the same time
+    live_seconds: int = 300  # for which one's is
     own_minutes: int = 2  # for which a visitor's own painting is learned
     own_waiting: int = 3  # visitors waiting for that
     video_seconds: int = 30  # of a video
@@ -120,12 +123,26 @@ class Studio:
             notes = (*notes, _laid_over(titles))
         return Shown(session.picture.compose(), after, " + ".join(titles), session.full_size, notes)
 
+    def painted(self, picture: Picture, settings: PaintSettings, layers: Layers | None = None) -> Steps[Image.Image]:
+        """The painting of a picture that nobody keeps; `settings` and `layers` as for `paint`."""
+        painter, mix = self.catalog.pipeline(settings.mix)
+        with self._visit():
+            return (yield from painter.steps(picture, replace(settings, style=mix), layers=layers))
+
     def paint(
-        self, photo: Path, settings: PaintSettings, folder: Path, file_format: str = "PNG", left: float | None = None
+        self,
+        photo: Path,
+        settings: PaintSettings,
+        folder: Path,
+        file_format: str = "PNG",
+        left: float | None = None,
+        layers: Layers | None = None,
+        **extras: Any,
     ) -> Steps[Path]:
         """The painting at the photo's full size, in a file of the folder, settings inside; in steps.
 
-        It may take as long as a call may, or what is `left` of these seconds.
+        It may take as long as a call may, or what is `left` of these seconds. `layers` are painted in place of the
+        plain ones, and `extras` are what else `save_result` is to write.
         """
         if not isinstance(file_format, str) or file_format not in FORMATS:
             raise InputError(
@@ -133,15 +150,14 @@ class Studio:
                 format=repr(file_format)[:40],
                 formats=", ".join(FORMATS),
             )
-        painter, mix = self.catalog.pipeline(settings.mix)
+        mix = self.catalog.pipeline(settings.mix)[1]
         picture = self._load(photo)
-        asked = replace(settings, style=mix)
         try:
-            painting = in_time(painter.steps(picture, asked), self.limits.max_seconds, left)
-            with self._visit():
-                image = yield from stretched(painting, 0, BEFORE_SAVING)
+            painting = in_time(self.painted(picture, settings, layers), self.limits.max_seconds, left)
+            image = yield from stretched(painting, 0, BEFORE_SAVING)
             file = _unused(folder / result_name(photo.name, mix, FORMATS[file_format]))
-            save_result(image, file, asked, photo=photo.name, pack=self._packs(settings))
+            asked = replace(settings, style=mix)
+            save_result(image, file, asked, photo=photo.name, pack=self._packs(settings), **extras)
         finally:
             size, image, painting = picture.size, None, None
             del picture
@@ -190,6 +206,10 @@ class Studio:
     def quiet_seconds(self) -> float:
         """For how long nobody has painted."""
         return 0.0 if self._painting else time.monotonic() - self._last_visit
+
+    def is_visited(self) -> None:
+        """Somebody is here who paints by other means: nothing is painted ahead for some seconds."""
+        self._last_visit = time.monotonic()
 
     @contextmanager
     def _visit(self) -> Iterator[None]:

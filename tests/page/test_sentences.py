@@ -15,7 +15,10 @@ PACKAGE = Path(__file__).resolve().parents[2] / "styletransfer"
 # The files whose sentences a visitor can cause. What the Hub says is English, with a lead in Chinese.
 SPEAKING = (
     "images",
+    "moving",
+    "surround",
     "page",
+    "page/tabs",
     "packs/folder",
     "packs/contents",
     "models/stored_weights",

@@ -11,6 +11,7 @@ from page_kit import assert_alike, pixels, start_app
 
 from styletransfer.page.events import Events
 from styletransfer.page.server import PAINTING
+from styletransfer.page.tabs.around import LENT, AroundEvents
 from styletransfer.pipeline import StyleTransferPipeline
 
 # What the real one (0.51) asks of a function: arguments and results as pickles, a generator's last word lost, and no
@@ -95,6 +96,8 @@ def test_every_event_that_runs_a_network_has_the_gpu():
     runs = re.compile(rf"self\.({below})\b")
     events = {name: inspect.getsource(event) for name, event in vars(Events).items() if inspect.isfunction(event)}
     assert {name for name, text in events.items() if not name.startswith("_") and runs.search(text)} == set(PAINTING)
+    around = {name: inspect.getsource(event) for name, event in vars(AroundEvents).items() if inspect.isfunction(event)}
+    assert {name for name, text in around.items() if re.search(r"studio\.paint", text)} == set(LENT)
 
 
 def test_the_page_paints_the_same_with_and_without_the_package(app, pack, record, photo, tmp_path):
@@ -120,6 +123,6 @@ def test_the_page_paints_the_same_with_and_without_the_package(app, pack, record
         return
     lines = record.read_text().splitlines()
     assert lines[0] == "imported with 0 pipelines" and lines.count(lines[0]) == 1
-    assert [line.split()[1] for line in lines if line.startswith("decorated")] == list(PAINTING)
+    assert [line.split()[1] for line in lines if line.startswith("decorated")] == [*PAINTING, *LENT]
     ran = [line.split()[1] for line in lines if line.startswith("ran")]
     assert re.sub("follow ", "", " ".join(ran)) == "paint preview paint_all paint paint"

@@ -263,7 +263,7 @@ window.painter = (() => {
   // A photo goes where photos go, wherever on the page it is dropped or pasted, and whatever photo is there.
   const bring = async files => {
     const photo = [...files].find(file => file.type.startsWith("image/") || /\.hei[cf]$/i.test(file.name))
-    if (!photo || board().classList.contains("several")) return false
+    if (!photo || ["several", "around", "live"].some(mode => board().classList.contains(mode))) return false
     find("#photo [aria-label='Remove Image']")?.click()
     for (let tries = 0; tries < 60; tries++) {
       const input = find("#photo input[type=file]")

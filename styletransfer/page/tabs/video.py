@@ -17,6 +17,7 @@ from styletransfer.moving.kinds import VIDEO_SUFFIXES
 from styletransfer.page.language import in_language, say, told
 from styletransfer.page.requests import Asked, File, new_folder, uploaded
 from styletransfer.page.studio import Studio
+from styletransfer.page.tabs.files import show
 from styletransfer.page.visit import address, clean_up_later
 from styletransfer.painter import Painter
 from styletransfer.results import result_name
@@ -24,9 +25,6 @@ from styletransfer.settings import PaintSettings
 
 VARIABLE = "STYLETRANSFER_VIDEO"  # 0: visitors are not offered it
 SUFFIXES = sorted(VIDEO_SUFFIXES | {".gif", ".webp", ".apng"})
-
-# The stage shows the painting of one photo, not the album of several.
-SHOW_STAGE = '() => document.querySelector("#board").classList.remove("several")'
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ def build_video(texts: gr.I18n) -> VideoTab:
             stop = gr.Button(texts("cancel"), elem_id="stop-video")
         says = gr.HTML(elem_id="video-says")
         result = gr.HTML(elem_id="painted-video")
-    tab.select(None, js=SHOW_STAGE)
+    tab.select(None, js=show())
     return VideoTab(clip, paint, stop, says, result)
 
 

@@ -1,0 +1,1 @@
+"""Pictures that are looked at in motion: all around, by two eyes, and live."""
