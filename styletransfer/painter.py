@@ -1,15 +1,28 @@
 """One network at work: any photo in any settings, in one pass or tile by tile."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from styletransfer.canvas import (
+    LEAST_SIDE,
+    Box,
+    Canvas,
+    Loaded,
+    Repainted,
+    grown,
+    margins_of,
+    rescaled,
+    resized,
+    scaled_size,
+    tiles_of,
+)
 from styletransfer.errors import InputError
 from styletransfer.images.files import Picture, load_picture, picture_to_tensor, tensor_to_picture
 from styletransfer.images.finishing import finish, soft_mask
@@ -19,13 +32,11 @@ from styletransfer.packs import folder as packs
 from styletransfer.settings import Mask, PaintSettings, Style, shown
 from styletransfer.steps import Steps, drained, stretched
 
-LEAST_SIDE = 16  # pixels
 WHOLE_PIXELS = 1024 * 1024  # up to here a picture is painted in one pass, with its own statistics
 BACKENDS = ("torch", "onnx")
-TILE_SIZE = 512  # side of what a tile adds to a larger picture; margins come on top
+TILE_SIZE = 1024  # side of what a tile adds to a larger picture; margins come on top
 
 Photo = Mask  # both are pictures, opened or not
-Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 
 class Layers:
@@ -148,59 +159,95 @@ class Painter:
             scale: width of the strokes in the picture's pixels, as a multiple of what was learned.
             wrap: whether the left edge continues the right one.
         """
-        weights = self._style_weights(mix)
-        if scale == 1:
-            return (yield from self._painted(rgb, weights, wrap))
-        first = 1.0 if scale < 1 else 1 / (1 + scale**2)  # share of all pixels that are painted
-        painting = yield from stretched(self._painted(rescaled(rgb, 1 / scale, wrap), weights, wrap), 0, first)
-        painting = _resized(
-            painting, rgb.size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC, wrap
-        )
         if scale < 1:
-            return painting
-        # Enlarged strokes are blurred. Painted over once more they are sharp again, and stay large. The share of the
-        # photo keeps its contours, and makes the step from a brush of 1 to a slightly larger one a small one.
-        again = Image.blend(painting, rgb, 1 / scale**2)
-        return (yield from stretched(self._painted(again, weights, wrap), first, 1))
-
-    def _painted(self, rgb: Image.Image, weights: Tensor, wrap: bool) -> Steps[Image.Image]:
+            painting = yield from self._painted(Loaded(rescaled(rgb, 1 / scale, wrap), wrap), mix, 1)
+            return resized(painting, rgb.size, Image.Resampling.LANCZOS, wrap)
         if wrap and rgb.width % STRIDE:  # all around there is room for whole cells only
-            fitting = _resized(rgb, (rgb.width + -rgb.width % STRIDE, rgb.height), Image.Resampling.BICUBIC, wrap)
-            painting = yield from self._painted(fitting, weights, wrap)
-            return _resized(painting, rgb.size, Image.Resampling.BICUBIC, wrap)
-        painting, done = Image.new("RGB", rgb.size), 0
-        for box, tile in self._paint(rgb, weights, wrap):
-            if not tile.isfinite().all():  # as 8 bits it would be black
-                raise InputError(
-                    "The network of {styles} paints no picture, its weights are damaged: use another copy of the pack.",
-                    styles=" + ".join(self.styles.values()),
-                )
-            painting.paste(tensor_to_picture(tile), box[:2])
+            fitting = resized(rgb, (rgb.width + -rgb.width % STRIDE, rgb.height), Image.Resampling.BICUBIC, wrap)
+            painting = yield from self.paint_steps(fitting, mix, scale, wrap)
+            return resized(painting, rgb.size, Image.Resampling.BICUBIC, wrap)
+        return (yield from self._painted(Loaded(rgb, wrap), mix, scale))
+
+    @torch.inference_mode()
+    def strokes(self, canvas: Canvas, mix: Mapping[str, float], scale: float = 1.0) -> Steps["Strokes"]:
+        """All that is measured before a picture is painted tile by tile; in steps.
+
+        Args:
+            canvas: the photo.
+            mix: style name -> share, as `PaintSettings` has them.
+            scale: as for `paint_steps`, at least 1.
+        """
+        weights = self._style_weights(mix)
+        if scale > 1:
+            # Enlarged strokes are blurred. Painted over once more they are sharp again, and stay large. The share of
+            # the photo keeps its contours, and makes the step from a brush of 1 to a slightly larger one a small one.
+            small = canvas.reduced(scaled_size(canvas.size, 1 / scale))
+            painting = yield from self._painted(Loaded(small, canvas.wrap), mix, 1)
+            canvas = Repainted(canvas, painting, 1 / scale**2)
+        width, height = canvas.size
+        if width * height <= WHOLE_PIXELS and not canvas.wrap:
+            return Strokes(self, canvas, lambda tile, *_: self.network(tile, weights), max(width, height))
+        thumbnail = canvas.reduced(scaled_size(canvas.size, min(1, math.sqrt(WHOLE_PIXELS / (width * height)))))
+        frozen = self.network.fold(weights, self.network.measure(self._tensor(thumbnail), weights))
+        return Strokes(self, canvas, frozen.inside, TILE_SIZE)
+
+    def _painted(self, canvas: Canvas, mix: Mapping[str, float], scale: float) -> Steps[Image.Image]:
+        first = 0.0 if scale == 1 else 1 / (1 + scale**2)  # share of all pixels that are painted
+        strokes = yield from stretched(self.strokes(canvas, mix, scale), 0, first)
+        painting, done = Image.new("RGB", canvas.size), 0
+        for box in strokes.tiles():
+            painting.paste(strokes.tile(box), box[:2])
             done += (box[2] - box[0]) * (box[3] - box[1])
-            yield done / (rgb.width * rgb.height)
+            yield first + (1 - first) * done / (painting.width * painting.height)
         return painting
 
     def _style_weights(self, mix: Mapping[str, float]) -> Tensor:
         most = max(mix.values())  # first to at most 1: float32 does not hold 1e-60
         return self.generator.style_weights({name: w / most for name, w in mix.items()}).to(self.device)
 
-    def _paint(self, rgb: Image.Image, weights: Tensor, wrap: bool) -> Iterator[tuple[Box, Tensor]]:
-        """Painted boxes (1, 3, h, w) that together cover the picture."""
-        width, height = rgb.size
-        if width * height <= WHOLE_PIXELS and not wrap:
-            yield (0, 0, width, height), self.network(self._tensor(rgb), weights)
-            return
-        plain = self.network.fold(weights, self.network.measure(self._tensor(_thumbnail(rgb)), weights))
-        for box in _tiles(width, height, TILE_SIZE):
-            around = _grow(box, self.generator.margin, width, height, wrap)
-            corner = torch.tensor([[around[1], around[0]]], device=self.device)
-            tile = _cut_around(rgb, around) if wrap else rgb.crop(around)
-            painted = plain(self._tensor(tile), corner, width if wrap else None)
-            left, top = box[0] - around[0], box[1] - around[1]
-            yield box, painted[..., top : top + box[3] - box[1], left : left + box[2] - box[0]]
-
     def _tensor(self, rgb: Image.Image) -> Tensor:
         return picture_to_tensor(rgb).to(self.device)
+
+    def _image(self, tile: Tensor) -> Image.Image:
+        if not tile.isfinite().all():  # as 8 bits it would be black
+            raise InputError(
+                "The network of {styles} paints no picture, its weights are damaged: use another copy of the pack.",
+                styles=" + ".join(self.styles.values()),
+            )
+        return tensor_to_picture(tile)
+
+
+@dataclass(frozen=True)
+class Strokes:
+    """A picture ready to be painted, tile by tile.
+
+    Args:
+        painter: whose network it is.
+        canvas: what is painted.
+        paint: as `PlainGenerator.inside`.
+        side: of a tile, in pixels; margins come on top.
+    """
+
+    painter: Painter
+    canvas: Canvas
+    paint: Callable[..., Tensor]
+    side: int
+
+    def tiles(self) -> Iterator[Box]:
+        """Boxes that together cover the picture, row by row, those of a row equally high."""
+        return tiles_of(self.canvas.size, self.side)
+
+    @torch.inference_mode()
+    def tile(self, box: Box) -> Image.Image:
+        """What is painted in one of the boxes, "RGB"; raises InputError where the network paints no numbers."""
+        canvas, painter = self.canvas, self.painter
+        around = grown(box, painter.generator.margin, canvas)
+        margins = margins_of(around, painter.generator.margin, canvas)
+        corner = torch.tensor([[around[1], around[0]]], device=painter.device)
+        tile = painter._tensor(canvas.crop(around))
+        painted = self.paint(tile, margins, corner, canvas.size[0] if canvas.wrap else None)
+        left, top = box[0] - around[0] - margins.left, box[1] - around[1] - margins.top
+        return painter._image(painted[..., top : top + box[3] - box[1], left : left + box[2] - box[0]])
 
 
 class OverlaidPainter(Painter):
@@ -280,50 +327,3 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
 def _cpu_has_bfloat16() -> bool:
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private, absent in some releases
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
-
-
-def rescaled(rgb: Image.Image, scale: float, wrap: bool = False) -> Image.Image:
-    """The picture at that scale, no side of it below what can be painted."""
-    size = (max(LEAST_SIDE, round(rgb.width * scale)), max(LEAST_SIDE, round(rgb.height * scale)))
-    return _resized(rgb, size, Image.Resampling.LANCZOS, wrap, reducing_gap=3.0)
-
-
-def _resized(
-    rgb: Image.Image,
-    size: tuple[int, int],
-    resample: Image.Resampling,
-    wrap: bool,
-    reducing_gap: float | None = None,
-) -> Image.Image:
-    """The picture at that size; `wrap`: what lies beyond an edge is what the other edge begins with."""
-    if not wrap:
-        return rgb.resize(size, resample, reducing_gap=reducing_gap)
-    edge = 4 * math.ceil(max(1, rgb.width / size[0]))  # further than any filter reaches
-    box = (edge, 0, edge + rgb.width, rgb.height)
-    return _cut_around(rgb, (-edge, 0, rgb.width + edge, rgb.height)).resize(size, resample, box, reducing_gap)
-
-
-def _thumbnail(rgb: Image.Image) -> Image.Image:
-    """The whole picture with about WHOLE_PIXELS pixels: what its statistics are measured on."""
-    return rescaled(rgb, min(1, math.sqrt(WHOLE_PIXELS / (rgb.width * rgb.height))))
-
-
-def _tiles(width: int, height: int, side: int) -> Iterator[Box]:
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            yield left, top, min(left + side, width), min(top + side, height)
-
-
-def _cut_around(rgb: Image.Image, box: Box) -> Image.Image:
-    """A box of a picture whose left edge continues the right one."""
-    left, top, right, bottom = box
-    return Image.fromarray(np.asarray(rgb)[top:bottom].take(range(left, right), axis=1, mode="wrap"))
-
-
-def _grow(box: Box, margin: int, width: int, height: int, wrap: bool = False) -> Box:
-    """The box with its margin, inside the picture; the margin is a whole number of cells, so cells stay in place."""
-    assert margin % STRIDE == 0 and TILE_SIZE % STRIDE == 0
-    left, top, right, bottom = box
-    if wrap:
-        return left - margin, max(0, top - margin), right + margin, min(height, bottom + margin)
-    return max(0, left - margin), max(0, top - margin), min(width, right + margin), min(height, bottom + margin)

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 from cachetools import LRUCache
 from PIL import Image
 
+from styletransfer.canvas import LEAST_SIDE
 from styletransfer.catalog import Catalog
 from styletransfer.errors import InputError, Sentence
 from styletransfer.evaluation.explain import Reading, departures, doubts, read
@@ -23,7 +24,7 @@ from styletransfer.images.files import Picture, declared_size, load_picture
 from styletransfer.models.discriminator import Discriminator
 from styletransfer.packs.folder import load_discriminator
 from styletransfer.page.session import Session
-from styletransfer.painter import LEAST_SIDE, OverlaidPainter, Painter
+from styletransfer.painter import OverlaidPainter, Painter
 from styletransfer.results import result_name, save_result
 from styletransfer.settings import PaintSettings
 from styletransfer.steps import Steps, in_time, stretched
