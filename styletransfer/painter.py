@@ -1,7 +1,7 @@
 """One network at work: any photo in any settings, in one pass or tile by tile."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -233,6 +233,11 @@ class Strokes:
     paint: Callable[..., Tensor]
     side: int
 
+    @property
+    def reach(self) -> int:
+        """How far a tile looks beyond its sides, in pixels."""
+        return self.painter.generator.margin
+
     def tiles(self) -> Iterator[Box]:
         """Boxes that together cover the picture, row by row, those of a row equally high."""
         return tiles_of(self.canvas.size, self.side)
@@ -268,6 +273,16 @@ class OverlaidPainter(Painter):
         """Name -> title of every style of the mix."""
         return {name: painter.styles[own] for name, (painter, own) in self._painters.items()}
 
+    def strokes(self, canvas: Canvas, mix: Mapping[str, float], scale: float = 1.0) -> Steps["OverlaidStrokes"]:
+        """As `Painter.strokes`, of all painters."""
+        layers, total = [], 0.0
+        for name, share in mix.items():
+            if share:
+                painter, own = self._painters[name]
+                total += share
+                layers.append(((yield from painter.strokes(canvas, {own: 1.0}, scale)), share / total))
+        return OverlaidStrokes(layers)
+
     def paint_steps(
         self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0, wrap: bool = False
     ) -> Steps[Image.Image]:
@@ -279,6 +294,30 @@ class OverlaidPainter(Painter):
             painting = yield from stretched(painter.paint_steps(rgb, {own: 1.0}, scale, wrap), start, end)
             total += share
             laid = painting if laid is None else Image.blend(laid, painting, share / total)
+        return laid
+
+
+@dataclass(frozen=True)
+class OverlaidStrokes:
+    """Several paintings of one picture, laid over one another tile by tile; each with its share of all so far."""
+
+    layers: Sequence[tuple[Strokes, float]]
+
+    @property
+    def reach(self) -> int:
+        """As `Strokes.reach`."""
+        return max(strokes.reach for strokes, _ in self.layers)
+
+    def tiles(self) -> Iterator[Box]:
+        """As `Strokes.tiles`."""
+        return self.layers[0][0].tiles()
+
+    def tile(self, box: Box) -> Image.Image:
+        """As `Strokes.tile`."""
+        laid = None
+        for strokes, share in self.layers:
+            painting = strokes.tile(box)
+            laid = painting if laid is None else Image.blend(laid, painting, share)
         return laid
 
 

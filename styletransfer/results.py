@@ -44,17 +44,26 @@ def save_result(
     Raises:
         InputError: as `save_picture`.
     """
-    path = Path(path)
-    text = _text(record_of(settings, photo, pack), None if path.suffix.lower() == ".png" else MAX_TEXT)
+    save_picture(image, path, **embedded(settings, Path(path).suffix, photo=photo, pack=pack))
+
+
+def embedded(settings: PaintSettings, suffix: str, *, photo: str = "", pack: str = "") -> dict[str, Any]:
+    """What goes into a painting's file beside its pixels: `pnginfo`, `exif` and `icc_profile` of `save_picture`.
+
+    Args:
+        settings, photo, pack: as for `save_result`.
+        suffix: of the file.
+    """
+    text = _text(record_of(settings, photo, pack), None if suffix.lower() == ".png" else MAX_TEXT)
     notes = PngInfo()
     notes.add_text(KEY, text)
     exif = Image.Exif()
     exif[ExifTags.Base.Software] = KEY
-    if path.suffix.lower() in (".tif", ".tiff"):  # Pillow writes no block of comments there
+    if suffix.lower() in (".tif", ".tiff"):  # Pillow writes no block of comments there
         exif[ExifTags.Base.ImageDescription] = text
     else:
         exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = _ASCII + text.encode("ascii")
-    save_picture(image, path, pnginfo=notes, exif=exif.tobytes(), icc_profile=_srgb_profile())
+    return {"pnginfo": notes, "exif": exif.tobytes(), "icc_profile": _srgb_profile()}
 
 
 def record_of(settings: PaintSettings, photo: str = "", pack: str = "") -> dict[str, Any]:

@@ -388,9 +388,10 @@ def _wire(photo: Tensor, layers: Sequence[Layer]) -> Tensor:
     return torch.tanh(to_rgb(x)[..., LATE_RIM : LATE_RIM + height, LATE_RIM : LATE_RIM + width].float())
 
 
-def _cells(photo: Tensor, rim: Sides = Sides(RIM, RIM, RIM, RIM)) -> Tensor:
+def _cells(photo: Tensor, rim: Sides | None = None) -> Tensor:
     """(N, 3, H, W) -> (N, 48, h, w): the photo with its rim, the pixels of each 4x4 cell as channels."""
     height, width = photo.shape[-2:]
+    rim = rim or Sides(RIM, RIM, RIM, RIM)
     filled = rim._replace(right=rim.right + -width % STRIDE, bottom=rim.bottom + -height % STRIDE)
     photo = filled.around(photo).contiguous(memory_format=torch.channels_last)
     return F.pixel_unshuffle(photo, STRIDE).contiguous(memory_format=torch.channels_last)
