@@ -23,29 +23,29 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # runs from a clone that was never installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
 from speed import cpu_name
 
+from styletransfer import canvas, results
 from styletransfer import painter as painting
-from styletransfer import results
 from styletransfer.images import files
 from styletransfer.models import generator as network
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.settings import PaintSettings
 
+ROOT = Path(__file__).resolve().parents[1]
+
 # Stage -> the functions that do it, each by its owner and its name.
 STAGES = {
     "decode, upright, sRGB": [(files, "load_picture")],
-    "reduce the photo": [(painting, "rescaled")],
-    "enlarge the small painting": [(painting, "_resized")],
-    "blend it with the photo": [(Image, "blend")],
+    "reduce the photo": [(canvas.Loaded, "reduced")],
+    "enlarge the small painting, blend": [(canvas.Repainted, "crop"), (canvas.Repainted, "reduced")],
     "statistics (thumbnail through the network)": [(network.Generator, "measure")],
     "small painting (network)": [(network.Generator, "forward")],
-    "cut tiles": [(Image.Image, "crop")],
+    "cut tiles": [(canvas.Loaded, "crop")],
     "8 bit to float": [(painting, "picture_to_tensor")],
-    "tiles through the network": [(network.PlainGenerator, "forward")],
+    "tiles through the network": [(network.PlainGenerator, "inside")],
     "float to 8 bit": [(painting, "tensor_to_picture")],
     "put tiles together": [(Image.Image, "paste")],
     "strength, colors, mask": [(painting, "finish")],
@@ -153,7 +153,7 @@ def matmul_rate(dtype: torch.dtype, side: int = 1024) -> float:
 
 
 def parts_of(pipeline: StyleTransferPipeline, size: tuple[int, int]) -> dict[str, float]:
-    """CPU milliseconds of a picture (width, height) in the folded network: whole, its way in, its blocks, its way out."""
+    """CPU milliseconds of a picture (width, height) in the folded network, and in its parts."""
     painter, mix = pipeline, {next(iter(pipeline.styles)): 1.0}
     weights = painter.generator.style_weights(mix)
     photo = torch.rand(1, 3, size[1], size[0]) * 2 - 1

@@ -40,7 +40,7 @@ class PassingRows:
 
     def __init__(self, reader: StripReader) -> None:
         self._reader = reader
-        self._strips: Iterator[tuple[int, Picture]] = reader.strips()
+        self._strips: Iterator[tuple[int, Picture]] = reader.strips(STRIP_ROWS)
         self._held: list[tuple[int, Picture]] = []
         self._bottom = 0  # of what was read
         self._reduced: dict[Size, Image.Image] = {}
@@ -99,8 +99,8 @@ def paint_file(
 ) -> Steps[list[Sentence]]:
     """Paint a photo's file into another file, with the settings inside; in steps.
 
-    The painting is the same for every size of photo. Above `LARGE_PIXELS`, from and to JPEG, PNG or TIFF, memory does not
-    grow with the photo.
+    The painting is the same for every size of photo. Above `LARGE_PIXELS`, from and to JPEG, PNG or TIFF, memory does
+    not grow with the photo.
 
     Args:
         painter: of the style.

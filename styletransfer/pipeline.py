@@ -13,8 +13,8 @@ from styletransfer.canvas import Canvas
 from styletransfer.catalog import Catalog, shipped_catalog
 from styletransfer.errors import InputError, Sentence
 from styletransfer.hub import repos
-from styletransfer.packs import folder as packs
 from styletransfer.large import Origin, paint_file
+from styletransfer.packs import folder as packs
 from styletransfer.painter import Layers, OverlaidStrokes, Painter, Photo, Strokes
 from styletransfer.settings import Mask, PaintSettings, Style
 from styletransfer.steps import Steps, drained

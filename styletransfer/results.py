@@ -10,10 +10,10 @@ from typing import Any
 from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-import styletransfer
 from styletransfer.errors import InputError
 from styletransfer.images.files import load_picture, save_picture
 from styletransfer.settings import PaintSettings
+from styletransfer.version import __version__
 
 KEY = "styletransfer"  # of the text in a PNG; JPEG has the EXIF tag UserComment
 MAX_TEXT = 60_000  # bytes: a JPEG's EXIF block ends at 64 KB
@@ -69,7 +69,7 @@ def embedded(settings: PaintSettings, suffix: str, *, photo: str = "", pack: str
 def record_of(settings: PaintSettings, photo: str = "", pack: str = "") -> dict[str, Any]:
     """The settings as JSON values by name, with what else it takes to paint the same again."""
     return {
-        "program": f"styletransfer {styletransfer.__version__}",
+        "program": f"styletransfer {__version__}",
         "photo": photo,
         "pack": pack,
         "style": settings.mix,

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "styletransfer"
 PROBE = Path(__file__).with_name("import_probe.py")
 
 # The files beside the rooms are two rooms more: the ground that all stand on, and the pipeline with what goes with it.
-TOP = {"errors": "ground", "steps": "ground", "folders": "ground", "paths": "ground"}
+TOP = {"errors": "ground", "steps": "ground", "folders": "ground", "paths": "ground", "version": "ground"}
 TOP |= {"pipeline": "pipeline", "samples": "pipeline", "results": "pipeline", "catalog": "pipeline"}
 TOP |= {
     "settings": "pipeline",

@@ -253,8 +253,15 @@ def _paint(
     pipeline: "StyleTransferPipeline", settings: "PaintSettings", photo: Path, painting: Path, pack: str | None
 ) -> None:
     from styletransfer.images.files import load_picture
+    from styletransfer.large import Origin, paint_strips, reader_for_strips
     from styletransfer.results import save_result
+    from styletransfer.steps import drained
 
+    reader = reader_for_strips(photo, painting, settings)
+    if reader is not None:  # too large for memory
+        for note in drained(paint_strips(pipeline, reader, painting, settings, Origin(photo.name, pack or ""))):
+            _say(f"note: {photo}: {note}")
+        return
     picture = load_picture(photo)
     for note in picture.notes:
         _say(f"note: {photo}: {note}")

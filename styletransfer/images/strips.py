@@ -56,7 +56,7 @@ class StripReader:
         self.has_alpha = header.mode in ("LA", "RGBA")
         self.notes: list[Sentence] = [*header.notes]
 
-    def strips(self, rows: int = STRIP_ROWS) -> Iterator[tuple[int, files.Picture]]:
+    def strips(self, rows: int) -> Iterator[tuple[int, files.Picture]]:
         """Top and pixels of each strip, all of `rows` rows but the last."""
         for top, colors, alpha in self._strips(rows):
             if alpha is not None and not np.asarray(alpha).all():
@@ -64,7 +64,7 @@ class StripReader:
             yield top, files.Picture(colors, alpha)
 
     def reduced(self, size: tuple[int, int]) -> Image.Image:
-        """The whole picture ("RGB") at a smaller size, bit for bit as Pillow's `resize` with its reducing gap makes it."""
+        """The whole picture ("RGB") at a smaller size, bit for bit as Pillow's `resize` with a reducing gap has it."""
         by = tuple(int(large / small / REDUCING_GAP) or 1 for large, small in zip(self.size, size, strict=True))
         blocks = Image.new("RGB", tuple(-(-side // factor) for side, factor in zip(self.size, by, strict=True)))
         for top, picture in self.strips(by[1] * max(1, STRIP_ROWS // by[1])):
@@ -108,14 +108,20 @@ class StripReader:
 
     def _coarse_colors(self) -> Image.Image:
         by = math.ceil(math.sqrt(math.prod(self.size) / COARSE_PIXELS))
-        coarse = Image.new("RGBa", tuple(-(-side // by) for side in self.size))
-        for top, colors, alpha in self._strips(by * max(1, STRIP_ROWS // by)):
-            colors.putalpha(alpha)
-            coarse.paste(colors.convert("RGBa").reduce(by), (0, top // by))
-        straight = coarse.convert("RGBA")
-        weight = np.asarray(straight.getchannel("A"), dtype=np.float32) / 255
-        colors = np.asarray(straight.convert("RGB"))
-        return Image.fromarray(grown_colors(colors, weight) if weight.any() else colors)
+        colors, weights = [], []
+        for _, strip, alpha in self._strips(by * max(1, STRIP_ROWS // by)):
+            weight = np.asarray(alpha, dtype=np.float32)[..., None] / 255
+            total = _block_sums(weight, by)  # floats: of 8 bits nothing is left where little is to be seen
+            colors.append(_block_sums(np.asarray(strip) * weight, by) / np.maximum(total, np.float32(1e-6)))
+            weights.append(np.minimum(total[..., 0], 1))
+        color, weight = np.concatenate(colors).round().astype(np.uint8), np.concatenate(weights)
+        return Image.fromarray(grown_colors(color, weight) if weight.any() else color)
+
+
+def _block_sums(values: np.ndarray, by: int) -> np.ndarray:
+    """(h, w, C) -> the sum of each block of by x by places; blocks at the end may be smaller."""
+    rows = np.add.reduceat(values, range(0, values.shape[0], by), axis=0)
+    return np.add.reduceat(rows, range(0, values.shape[1], by), axis=1)
 
 
 def can_read(header: files.Header) -> bool:
@@ -177,9 +183,13 @@ def _by_vips(
     encoder.start()
     try:
         with open(into, "wb") as pipe, PngWriter(pipe, size, mode, compressed=False, threads=1) as writer:
-            yield writer.write
-    except BrokenPipeError:
-        pass  # the encoder has given up, and says why
+
+            def write(rows: Image.Image) -> None:
+                if encoder.failure is not None:
+                    raise _not_written(path, str(encoder.failure))
+                writer.write(rows)
+
+            yield write
     finally:
         encoder.join()
     if encoder.failure is not None:
@@ -218,8 +228,10 @@ class _Encoder(threading.Thread):
             self._encode()
         except Exception as error:
             self.failure = error
+            while os.read(self._out, 2**20):  # or whoever writes would wait for a reader
+                pass
         finally:
-            os.close(self._out)  # now whoever writes learns that nobody reads
+            os.close(self._out)
 
     def _encode(self) -> None:
         import pyvips
