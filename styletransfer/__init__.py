@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
-__all__ = ["StyleTransferPipeline"]
+from styletransfer.version import __version__
+
+__all__ = ["StyleTransferPipeline", "__version__"]
 
 if TYPE_CHECKING:
     from styletransfer.pipeline import StyleTransferPipeline

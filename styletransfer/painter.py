@@ -2,32 +2,41 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from styletransfer.canvas import (
+    LEAST_SIDE,
+    Box,
+    Canvas,
+    Loaded,
+    Repainted,
+    grown,
+    margins_of,
+    rescaled,
+    resized,
+    scaled_size,
+    tiles_of,
+)
 from styletransfer.errors import InputError
 from styletransfer.images.files import Picture, load_picture, picture_to_tensor, tensor_to_picture
 from styletransfer.images.finishing import finish, soft_mask
-from styletransfer.models.generator import STRIDE, Generator
-from styletransfer.models.onnx_network import OnnxNetwork
+from styletransfer.models.generator import STRIDE, Generator, PlainGenerator
+from styletransfer.models.onnx_network import FrozenOnnxNetwork, OnnxNetwork
 from styletransfer.packs import folder as packs
 from styletransfer.settings import Mask, PaintSettings, Style, shown
 from styletransfer.steps import Steps, drained, stretched
 
-LEAST_SIDE = 16  # pixels
 WHOLE_PIXELS = 1024 * 1024  # up to here a picture is painted in one pass, with its own statistics
 BACKENDS = ("torch", "onnx")
-TILE_SIZE = 512  # side of what a tile adds to a larger picture; margins come on top
+TILE_SIZE = 1024  # side of what a tile adds to a larger picture; margins come on top
 
 Photo = Mask  # both are pictures, opened or not
-Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
-Painting = Callable[[Image.Image], Steps[Image.Image]]  # of a picture as it is, strokes as wide as learned
 Touch = Callable[[Image.Image, bool], Steps[Image.Image]]  # "RGB" and whether it wraps -> its painting, see `frozen`
 
 
@@ -159,10 +168,35 @@ class Painter:
             scale: width of the strokes in the picture's pixels, as a multiple of what was learned.
             wrap: whether the left edge continues the right one.
         """
-        weights = self.style_weights(mix)
-        return (yield from scaled_steps(rgb, scale, wrap, lambda each: self._painted(each, weights, wrap)))
+        if scale < 1:
+            painting = yield from self._painted(Loaded(rescaled(rgb, 1 / scale, wrap), wrap), mix, 1)
+            return resized(painting, rgb.size, Image.Resampling.LANCZOS, wrap)
+        if wrap and rgb.width % STRIDE:
+            painting = yield from self.paint_steps(_fitting(rgb), mix, scale, wrap)
+            return resized(painting, rgb.size, Image.Resampling.BICUBIC, wrap)
+        return (yield from self._painted(Loaded(rgb, wrap), mix, scale))
 
     @torch.inference_mode()
+    def strokes(self, canvas: Canvas, mix: Mapping[str, float], scale: float = 1.0) -> Steps["Strokes"]:
+        """All that is measured before a picture is painted tile by tile; in steps.
+
+        Args:
+            canvas: the photo.
+            mix: style name -> share, as `PaintSettings` has them.
+            scale: as for `paint_steps`, at least 1.
+        """
+        weights = self.style_weights(mix)
+        if scale > 1:
+            # Enlarged strokes are blurred. Painted over once more they are sharp again, and stay large. The share of
+            # the photo keeps its contours, and makes the step from a brush of 1 to a slightly larger one a small one.
+            small = canvas.reduced(scaled_size(canvas.size, 1 / scale))
+            painting = yield from self._painted(Loaded(small, canvas.wrap), mix, 1)
+            canvas = Repainted(canvas, painting, 1 / scale**2)
+        width, height = canvas.size
+        if width * height <= WHOLE_PIXELS and not canvas.wrap:
+            return Strokes(self, canvas, lambda tile, *_: self.network(tile, weights), max(width, height))
+        return Strokes(self, canvas, self._folded(canvas, weights).inside, TILE_SIZE)
+
     def frozen(self, rgb: Image.Image, mix: Mapping[str, float]) -> Touch:
         """How to paint whatever belongs to one picture alike: its parts, other projections of it, the next frame.
 
@@ -174,31 +208,26 @@ class Painter:
             Of an "RGB" picture of at least 16x16 pixels, and of whether its left edge continues the right one, the
             painting in steps, strokes as wide as learned.
         """
-        plain = self._folded(rgb, self.style_weights(mix))
-        return lambda part, wrap: self._assembled(part, wrap, partial(self._tiled, plain))
-
-    def _painted(self, rgb: Image.Image, weights: Tensor, wrap: bool) -> Steps[Image.Image]:
-        return self._assembled(rgb, wrap, partial(self._paint, weights))
+        plain = self._folded(Loaded(rgb), self.style_weights(mix))
+        return lambda part, wrap: self._touched(plain, part, wrap)
 
     @torch.inference_mode()
-    def _assembled(
-        self, rgb: Image.Image, wrap: bool, paint: Callable[[Image.Image, bool], Iterator[tuple[Box, Tensor]]]
-    ) -> Steps[Image.Image]:
-        if wrap and rgb.width % STRIDE:  # all around there is room for whole cells only
-            fitting = _resized(rgb, (rgb.width + -rgb.width % STRIDE, rgb.height), Image.Resampling.BICUBIC, wrap)
-            painting = yield from self._assembled(fitting, wrap, paint)
-            return _resized(painting, rgb.size, Image.Resampling.BICUBIC, wrap)
-        painting, done = Image.new("RGB", rgb.size), 0
-        for box, tile in paint(rgb, wrap):
-            if not tile.isfinite().all():  # as 8 bits it would be black
-                raise InputError(
-                    "The network of {styles} paints no picture, its weights are damaged: use another copy of the pack.",
-                    styles=" + ".join(self.styles.values()),
-                )
-            painting.paste(tensor_to_picture(tile), box[:2])
-            done += (box[2] - box[0]) * (box[3] - box[1])
-            yield done / (rgb.width * rgb.height)
-        return painting
+    def _folded(self, canvas: Canvas, weights: Tensor) -> PlainGenerator | FrozenOnnxNetwork:
+        """The network for one mix, with the statistics of one picture."""
+        width, height = canvas.size
+        thumbnail = canvas.reduced(scaled_size(canvas.size, min(1, math.sqrt(WHOLE_PIXELS / (width * height)))))
+        return self.network.fold(weights, self.network.measure(self._tensor(thumbnail), weights))
+
+    def _touched(self, plain: PlainGenerator | FrozenOnnxNetwork, rgb: Image.Image, wrap: bool) -> Steps[Image.Image]:
+        if wrap and rgb.width % STRIDE:
+            painting = yield from self._touched(plain, _fitting(rgb), wrap)
+            return resized(painting, rgb.size, Image.Resampling.BICUBIC, wrap)
+        return (yield from _assembled(Strokes(self, Loaded(rgb, wrap), plain.inside, TILE_SIZE)))
+
+    def _painted(self, canvas: Canvas, mix: Mapping[str, float], scale: float) -> Steps[Image.Image]:
+        first = 0.0 if scale == 1 else 1 / (1 + scale**2)  # share of all pixels that are painted
+        strokes = yield from stretched(self.strokes(canvas, mix, scale), 0, first)
+        return (yield from stretched(_assembled(strokes), first, 1))
 
     def parts(self, mix: Mapping[str, float]) -> list[Part]:
         """The networks that paint a mix, for who runs them himself, as frames of a video are painted."""
@@ -209,30 +238,54 @@ class Painter:
         most = max(mix.values())  # first to at most 1: float32 does not hold 1e-60
         return self.generator.style_weights({name: w / most for name, w in mix.items()}).to(self.device)
 
-    def _paint(self, weights: Tensor, rgb: Image.Image, wrap: bool) -> Iterator[tuple[Box, Tensor]]:
-        """Painted boxes (1, 3, h, w) that together cover the picture."""
-        width, height = rgb.size
-        if width * height <= WHOLE_PIXELS and not wrap:
-            yield (0, 0, width, height), self.network(self._tensor(rgb), weights)
-            return
-        yield from self._tiled(self._folded(rgb, weights), rgb, wrap)
-
-    def _folded(self, rgb: Image.Image, weights: Tensor) -> Callable[..., Tensor]:
-        """The network for one mix, with the statistics of one picture."""
-        return self.network.fold(weights, self.network.measure(self._tensor(_thumbnail(rgb)), weights))
-
-    def _tiled(self, plain: Callable[..., Tensor], rgb: Image.Image, wrap: bool) -> Iterator[tuple[Box, Tensor]]:
-        width, height = rgb.size
-        for box in _tiles(width, height, TILE_SIZE):
-            around = grown(box, self.generator.margin, width, height, wrap)
-            corner = torch.tensor([[around[1], around[0]]], device=self.device)
-            tile = _cut_around(rgb, around) if wrap else rgb.crop(around)
-            painted = plain(self._tensor(tile), corner, width if wrap else None)
-            left, top = box[0] - around[0], box[1] - around[1]
-            yield box, painted[..., top : top + box[3] - box[1], left : left + box[2] - box[0]]
-
     def _tensor(self, rgb: Image.Image) -> Tensor:
         return picture_to_tensor(rgb).to(self.device)
+
+    def _image(self, tile: Tensor) -> Image.Image:
+        if not tile.isfinite().all():  # as 8 bits it would be black
+            raise InputError(
+                "The network of {styles} paints no picture, its weights are damaged: use another copy of the pack.",
+                styles=" + ".join(self.styles.values()),
+            )
+        return tensor_to_picture(tile)
+
+
+@dataclass(frozen=True)
+class Strokes:
+    """A picture ready to be painted, tile by tile.
+
+    Args:
+        painter: whose network it is.
+        canvas: what is painted.
+        paint: as `PlainGenerator.inside`.
+        side: of a tile, in pixels; margins come on top.
+    """
+
+    painter: Painter
+    canvas: Canvas
+    paint: Callable[..., Tensor]
+    side: int
+
+    @property
+    def reach(self) -> int:
+        """How far a tile looks beyond its sides, in pixels."""
+        return self.painter.generator.margin
+
+    def tiles(self) -> Iterator[Box]:
+        """Boxes that together cover the picture, row by row, those of a row equally high."""
+        return tiles_of(self.canvas.size, self.side)
+
+    @torch.inference_mode()
+    def tile(self, box: Box) -> Image.Image:
+        """What is painted in one of the boxes, "RGB"; raises InputError where the network paints no numbers."""
+        canvas, painter = self.canvas, self.painter
+        around = grown(box, painter.generator.margin, canvas.size, canvas.wrap)
+        margins = margins_of(around, painter.generator.margin, canvas)
+        corner = torch.tensor([[around[1], around[0]]], device=painter.device)
+        tile = painter._tensor(canvas.crop(around))
+        painted = self.paint(tile, margins, corner, canvas.size[0] if canvas.wrap else None)
+        left, top = box[0] - around[0] - margins.left, box[1] - around[1] - margins.top
+        return painter._image(painted[..., top : top + box[3] - box[1], left : left + box[2] - box[0]])
 
 
 class OverlaidPainter(Painter):
@@ -253,6 +306,14 @@ class OverlaidPainter(Painter):
         """Name -> title of every style of the mix."""
         return {name: painter.styles[own] for name, (painter, own) in self._painters.items()}
 
+    def strokes(self, canvas: Canvas, mix: Mapping[str, float], scale: float = 1.0) -> Steps["OverlaidStrokes"]:
+        """As `Painter.strokes`, of all painters."""
+        layers, total = [], 0.0
+        for painter, own, share in self.parts(mix):
+            total += share
+            layers.append(((yield from painter.strokes(canvas, own, scale)), share / total))
+        return OverlaidStrokes(layers)
+
     def parts(self, mix: Mapping[str, float]) -> list[Part]:
         """As `Painter.parts`, one for each network of the mix."""
         total = sum(mix.values())
@@ -272,6 +333,45 @@ class OverlaidPainter(Painter):
         return lambda piece, wrap: _laid([(share, touch(piece, wrap)) for share, touch in touches])
 
 
+@dataclass(frozen=True)
+class OverlaidStrokes:
+    """Several paintings of one picture, laid over one another tile by tile; each with its share of all so far."""
+
+    layers: Sequence[tuple[Strokes, float]]
+
+    @property
+    def reach(self) -> int:
+        """As `Strokes.reach`."""
+        return max(strokes.reach for strokes, _ in self.layers)
+
+    def tiles(self) -> Iterator[Box]:
+        """As `Strokes.tiles`."""
+        return self.layers[0][0].tiles()
+
+    def tile(self, box: Box) -> Image.Image:
+        """As `Strokes.tile`."""
+        laid = None
+        for strokes, share in self.layers:
+            painting = strokes.tile(box)
+            laid = painting if laid is None else Image.blend(laid, painting, share)
+        return laid
+
+
+def _assembled(strokes: Strokes) -> Steps[Image.Image]:
+    """All tiles of a picture, painted and put together."""
+    painting, done = Image.new("RGB", strokes.canvas.size), 0
+    for box in strokes.tiles():
+        painting.paste(strokes.tile(box), box[:2])
+        done += (box[2] - box[0]) * (box[3] - box[1])
+        yield done / (painting.width * painting.height)
+    return painting
+
+
+def _fitting(rgb: Image.Image) -> Image.Image:
+    """A picture that goes all around, as wide as whole cells."""
+    return resized(rgb, (rgb.width + -rgb.width % STRIDE, rgb.height), Image.Resampling.BICUBIC, True)
+
+
 def _laid(paintings: Sequence[tuple[float, Steps[Image.Image]]]) -> Steps[Image.Image]:
     """The mean of paintings, by their shares, each made when the one before it is there."""
     laid, total = None, 0.0
@@ -280,28 +380,6 @@ def _laid(paintings: Sequence[tuple[float, Steps[Image.Image]]]) -> Steps[Image.
         total += share
         laid = painting if laid is None else Image.blend(laid, painting, share / total)
     return laid
-
-
-def scaled_steps(rgb: Image.Image, scale: float, wrap: bool, painted: Painting) -> Steps[Image.Image]:
-    """A painting whose strokes are wider than learned, or narrower.
-
-    Args:
-        rgb: "RGB" of at least 16x16 pixels.
-        scale: width of the strokes in the picture's pixels, as a multiple of what was learned.
-        wrap: whether the left edge continues the right one.
-        painted: paints a picture of any size with strokes as learned.
-    """
-    if scale == 1:
-        return (yield from painted(rgb))
-    first = 1.0 if scale < 1 else 1 / (1 + scale**2)  # share of all pixels that are painted
-    painting = yield from stretched(painted(rescaled(rgb, 1 / scale, wrap)), 0, first)
-    painting = _resized(painting, rgb.size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC, wrap)
-    if scale < 1:
-        return painting
-    # Enlarged strokes are blurred. Painted over once more they are sharp again, and stay large. The share of the
-    # photo keeps its contours, and makes the step from a brush of 1 to a slightly larger one a small one.
-    again = Image.blend(painting, rgb, 1 / scale**2)
-    return (yield from stretched(painted(again), first, 1))
 
 
 def no_style(name: str, known: Mapping[str, object]) -> InputError:
@@ -349,50 +427,3 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
 def _cpu_has_bfloat16() -> bool:
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private, absent in some releases
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
-
-
-def rescaled(rgb: Image.Image, scale: float, wrap: bool = False) -> Image.Image:
-    """The picture at that scale, no side of it below what can be painted."""
-    size = (max(LEAST_SIDE, round(rgb.width * scale)), max(LEAST_SIDE, round(rgb.height * scale)))
-    return _resized(rgb, size, Image.Resampling.LANCZOS, wrap, reducing_gap=3.0)
-
-
-def _resized(
-    rgb: Image.Image,
-    size: tuple[int, int],
-    resample: Image.Resampling,
-    wrap: bool,
-    reducing_gap: float | None = None,
-) -> Image.Image:
-    """The picture at that size; `wrap`: what lies beyond an edge is what the other edge begins with."""
-    if not wrap:
-        return rgb.resize(size, resample, reducing_gap=reducing_gap)
-    edge = 4 * math.ceil(max(1, rgb.width / size[0]))  # further than any filter reaches
-    box = (edge, 0, edge + rgb.width, rgb.height)
-    return _cut_around(rgb, (-edge, 0, rgb.width + edge, rgb.height)).resize(size, resample, box, reducing_gap)
-
-
-def _thumbnail(rgb: Image.Image) -> Image.Image:
-    """The whole picture with about WHOLE_PIXELS pixels: what its statistics are measured on."""
-    return rescaled(rgb, min(1, math.sqrt(WHOLE_PIXELS / (rgb.width * rgb.height))))
-
-
-def _tiles(width: int, height: int, side: int) -> Iterator[Box]:
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            yield left, top, min(left + side, width), min(top + side, height)
-
-
-def _cut_around(rgb: Image.Image, box: Box) -> Image.Image:
-    """A box of a picture whose left edge continues the right one."""
-    left, top, right, bottom = box
-    return Image.fromarray(np.asarray(rgb)[top:bottom].take(range(left, right), axis=1, mode="wrap"))
-
-
-def grown(box: Box, margin: int, width: int, height: int, wrap: bool = False) -> Box:
-    """The box with its margin, inside the picture; the margin is a whole number of cells, so cells stay in place."""
-    assert margin % STRIDE == 0 and TILE_SIZE % STRIDE == 0
-    left, top, right, bottom = box
-    if wrap:
-        return left - margin, max(0, top - margin), right + margin, min(height, bottom + margin)
-    return max(0, left - margin), max(0, top - margin), min(width, right + margin), min(height, bottom + margin)

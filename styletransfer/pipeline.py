@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from styletransfer.canvas import Canvas
 from styletransfer.catalog import Catalog, shipped_catalog
-from styletransfer.errors import InputError
+from styletransfer.errors import InputError, Sentence
 from styletransfer.hub import repos
+from styletransfer.large import Origin, paint_file
 from styletransfer.packs import folder as packs
-from styletransfer.painter import Layers, Painter, Part, Photo, Touch
+from styletransfer.painter import Layers, OverlaidStrokes, Painter, Part, Photo, Strokes, Touch
 from styletransfer.settings import Mask, PaintSettings, Style
 from styletransfer.steps import Steps, drained
 
@@ -115,6 +117,30 @@ class StyleTransferPipeline(Painter):
             return drained(self.steps(photo, settings))
         return [drained(self.steps(one, settings)) for one in several]
 
+    def paint_file(
+        self, photo: str | Path, painting: str | Path, style: Style | PaintSettings, *, pack: str = "", **turns: Any
+    ) -> list[Sentence]:
+        """Paint a photo's file into another file, with the settings inside and an sRGB profile.
+
+        Above 40 million pixels, from and to JPEG, PNG or TIFF, memory does not grow with the photo; up to a billion
+        pixels are painted so.
+
+        Args:
+            photo: its file.
+            painting: the file to write; its suffix says the format. It is written whole or not at all.
+            style: as for `__call__`; or `PaintSettings`, and then no other setting.
+            pack: where the pack can be had, for the record in the file.
+            turns: the other settings, as for `__call__`.
+
+        Returns:
+            What is to be said about the photo, such as a color profile that was ignored.
+
+        Raises:
+            InputError: as `__call__`, or the file cannot be written.
+        """
+        photo, settings = Path(photo), PaintSettings.of(style, **turns)
+        return drained(paint_file(self, photo, Path(painting), settings, Origin(photo.name, pack)))
+
 
 class ShippedPipeline(StyleTransferPipeline):
     """Paints in every style of a catalog, and mixes of them; `StyleTransferPipeline.from_pretrained()` gives one.
@@ -173,6 +199,11 @@ class ShippedPipeline(StyleTransferPipeline):
         """As `Painter.frozen`, by the painter of the style or of the mix."""
         painter, names = self.catalog.pipeline(mix)
         return painter.frozen(rgb, names)
+
+    def strokes(self, canvas: Canvas, mix: Mapping[str, float], scale: float = 1.0) -> Steps[Strokes | OverlaidStrokes]:
+        """As `Painter.strokes`, by the painter of the style or of the mix."""
+        painter, names = self.catalog.pipeline(mix)
+        return painter.strokes(canvas, names, scale)
 
     def placed(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "ShippedPipeline":
         """The pipeline itself, which paints there from here on."""

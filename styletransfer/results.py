@@ -10,10 +10,10 @@ from typing import Any
 from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-import styletransfer
 from styletransfer.errors import InputError
 from styletransfer.images.files import load_picture, save_picture
 from styletransfer.settings import PaintSettings
+from styletransfer.version import __version__
 
 KEY = "styletransfer"  # of the text in a PNG; JPEG has the EXIF tag UserComment
 MAX_TEXT = 60_000  # bytes: a JPEG's EXIF block ends at 64 KB
@@ -53,27 +53,43 @@ def save_result(
     Raises:
         InputError: as `save_picture`.
     """
-    path = Path(path)
-    text = _text(
-        {**record_of(settings, photo, pack), **(also or {})}, None if path.suffix.lower() == ".png" else MAX_TEXT
-    )
+    save_picture(image, path, **embedded(settings, Path(path).suffix, photo=photo, pack=pack, also=also, xmp=xmp))
+
+
+def embedded(
+    settings: PaintSettings,
+    suffix: str,
+    *,
+    photo: str = "",
+    pack: str = "",
+    also: Mapping[str, Any] | None = None,
+    xmp: bytes | None = None,
+) -> dict[str, Any]:
+    """What goes into a painting's file beside its pixels: `pnginfo`, `exif`, `icc_profile` and `xmp` of `save_picture`.
+
+    Args:
+        settings, photo, pack, also, xmp: as for `save_result`.
+        suffix: of the file.
+    """
+    record = {**record_of(settings, photo, pack), **(also or {})}
+    text = _text(record, None if suffix.lower() == ".png" else MAX_TEXT)
     notes = PngInfo()
     notes.add_text(KEY, text)
     if xmp:
         notes.add_itxt("XML:com.adobe.xmp", xmp.decode())
     exif = Image.Exif()
     exif[ExifTags.Base.Software] = KEY
-    if path.suffix.lower() in (".tif", ".tiff"):  # Pillow writes no block of comments there
+    if suffix.lower() in (".tif", ".tiff"):  # Pillow writes no block of comments there
         exif[ExifTags.Base.ImageDescription] = text
     else:
         exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = _ASCII + text.encode("ascii")
-    save_picture(image, path, pnginfo=notes, exif=exif.tobytes(), icc_profile=_srgb_profile(), xmp=xmp)
+    return {"pnginfo": notes, "exif": exif.tobytes(), "icc_profile": _srgb_profile(), "xmp": xmp}
 
 
 def record_of(settings: PaintSettings, photo: str = "", pack: str = "") -> dict[str, Any]:
     """The settings as JSON values by name, with what else it takes to paint the same again."""
     return {
-        "program": f"styletransfer {styletransfer.__version__}",
+        "program": f"styletransfer {__version__}",
         "photo": photo,
         "pack": pack,
         "style": settings.mix,

@@ -16,10 +16,17 @@ PACKAGE = ROOT / "styletransfer"
 PROBE = Path(__file__).with_name("import_probe.py")
 
 # The files beside the rooms are two rooms more: the ground that all stand on, and the pipeline with what goes with it.
-TOP = {"errors": "ground", "steps": "ground", "folders": "ground", "paths": "ground"}
+TOP = {"errors": "ground", "steps": "ground", "folders": "ground", "paths": "ground", "version": "ground"}
 TOP |= {"aside": "ground"}
 TOP |= {"pipeline": "pipeline", "samples": "pipeline", "results": "pipeline", "catalog": "pipeline"}
-TOP |= {"settings": "pipeline", "painter": "pipeline", "hub_catalog": "pipeline", "__init__": "pipeline"}
+TOP |= {
+    "settings": "pipeline",
+    "painter": "pipeline",
+    "canvas": "pipeline",
+    "large": "pipeline",
+    "hub_catalog": "pipeline",
+    "__init__": "pipeline",
+}
 # A room imports from itself, from the ground, and from these. A name with a dot is one file of a room.
 BELOW = {"images", "models", "packs", "hub", "data", "pipeline"}
 MAY_IMPORT = {

@@ -15,7 +15,7 @@ import styletransfer
 from styletransfer import painter as painting_room
 from styletransfer.catalog import shipped_catalog
 from styletransfer.images.files import Picture, load_picture, picture_to_tensor, tensor_to_picture
-from styletransfer.models.generator import Generator
+from styletransfer.models.generator import Generator, Sides
 from styletransfer.packs import folder as packs
 from styletransfer.paths import SHIPPED_PACK
 from styletransfer.pipeline import StyleTransferPipeline
@@ -370,10 +370,11 @@ def test_tiles_equal_the_picture_painted_whole(mix: dict, painter: StyleTransfer
 
 
 @pytest.mark.usefixtures("small_tiles")
-def test_tiles_with_too_little_margin_would_be_seen(
+def test_tiles_without_a_margin_would_be_seen(
     painter: StyleTransferPipeline, large: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Generator, "margin", 8)
+    monkeypatch.setattr(Generator, "margin", 0)
+    monkeypatch.setattr(painting_room, "margins_of", lambda *_: Sides(0, 0, 0, 0))
     assert farthest(painter(large, "wave"), painted_whole(large, {"wave": 1.0})) > 1
 
 

@@ -6,11 +6,12 @@ from painting_kit import STYLES, farthest
 from PIL import Image
 from small_generators import random_generator
 
+from styletransfer import painter as painting_room
 from styletransfer.errors import InputError
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.steps import drained, in_time, stretched
 
-SIZE = (1300, 900)  # more than a megapixel: three columns and two rows of tiles
+SIZE = (1300, 900)  # more than a megapixel: with tiles of 512, three columns and two rows of them
 
 
 class CountingPipeline(StyleTransferPipeline):
@@ -22,7 +23,8 @@ class CountingPipeline(StyleTransferPipeline):
 
 
 @pytest.fixture
-def painter():
+def painter(monkeypatch):
+    monkeypatch.setattr(painting_room, "TILE_SIZE", 512)
     return CountingPipeline(random_generator(STYLES, channels=8, blocks=1), device="cpu", dtype=torch.float32)
 
 

@@ -263,8 +263,16 @@ def _paint(
     if video_command.is_moving(photo, painting):
         return video_command.paint(options, pipeline, settings, photo, painting)
     from styletransfer.images.files import load_picture
+    from styletransfer.large import Origin, paint_strips, reader_for_strips
     from styletransfer.results import save_result
+    from styletransfer.steps import drained
 
+    asked_around = panorama_command.is_asked(options, photo)
+    reader = None if asked_around else reader_for_strips(photo, painting, settings)
+    if reader is not None:  # too large for memory
+        for note in drained(paint_strips(pipeline, reader, painting, settings, Origin(photo.name, options.pack or ""))):
+            say(f"note: {photo}: {note}")
+        return
     picture = load_picture(photo)
     for note in picture.notes:
         say(f"note: {photo}: {note}")

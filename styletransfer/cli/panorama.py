@@ -29,6 +29,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def is_asked(options: argparse.Namespace, photo: Path) -> bool:
+    """Whether a photo is to be painted as a 360-degree picture or a stereo pair, by the flags or by itself."""
+    from styletransfer.images.files import embedded_xmp
+    from styletransfer.surround.gpano import is_equirectangular, panorama_properties
+
+    return options.stereo or options.panorama or is_equirectangular(panorama_properties(embedded_xmp(photo))[0])
+
+
 def paint(
     painter: "Painter",
     photo: Path,

@@ -88,10 +88,10 @@ def fill_hidden(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
     weight = np.asarray(alpha)
     if weight.all() or not weight.any():
         return rgb
-    return Image.fromarray(_grow(np.asarray(rgb), weight.astype(np.float32) / 255))
+    return Image.fromarray(grown_colors(np.asarray(rgb), weight.astype(np.float32) / 255))
 
 
-def _grow(color: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def grown_colors(color: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Colors (H, W, 3) uint8, kept where weight (H, W) > 0, elsewhere taken from a coarser picture of the visible.
 
     The pull-push pyramid of "The Lumigraph" (Gortler et al., SIGGRAPH 1996).
@@ -99,7 +99,7 @@ def _grow(color: np.ndarray, weight: np.ndarray) -> np.ndarray:
     if weight.all():
         return color
     height, width = weight.shape
-    coarse = Image.fromarray(_grow(*_halve(color, weight)))
+    coarse = Image.fromarray(grown_colors(*_halve(color, weight)))
     filler = coarse.resize((width, height), Image.Resampling.BILINEAR, box=(0, 0, width / 2, height / 2))
     return np.where(weight[..., None] > 0, color, np.asarray(filler))
 

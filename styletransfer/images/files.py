@@ -25,8 +25,10 @@ from torch import Tensor
 
 from styletransfer.errors import InputError, Sentence
 from styletransfer.images.colors import fill_hidden, split_alpha, to_8_bit, to_srgb
+from styletransfer.images.png import COLOR_TYPES, write_png
 
 MAX_PIXELS = 200_000_000  # checked in the header, before a decoder takes any memory
+MAX_FILE_PIXELS = 1_000_000_000  # of a file that is painted strip by strip: some minutes of work, and no memory
 
 # Files of a folder with other suffixes are no pictures to us.
 PICTURE_SUFFIXES = frozenset(
@@ -40,7 +42,7 @@ _READABLE = "a JPEG, PNG, WebP, AVIF, TIFF, GIF, BMP or PPM file"
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # pillow-heif reads these
 
-# Of PNG: level 6 would make 4 % less of a painting and take half as long again.
+# PNG of the usual modes is written by `png`, others by Pillow.
 _SAVED_AS: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {"compress_level": 3}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -196,16 +198,12 @@ def declared_size(file: BinaryIO) -> tuple[int, int]:
         size = Image.open(file, formats=("HEIF",) if _is_heif(file, name) else _FORMATS).size
     file.seek(0)
     if size[0] * size[1] > MAX_PIXELS:
-        raise _too_large(name)
+        raise too_large(name)
     return size
 
 
 def embedded_xmp(path: str | Path) -> bytes:
-    """The XMP packet inside a picture's file, as it stands there; empty where there is none.
-
-    Raises:
-        InputError: as `load_picture`.
-    """
+    """The XMP packet inside a picture's file, empty where there is none. Raises InputError as `load_picture`."""
     with _open_file(Path(path)) as file, _pillow_limit, _decoder_errors(str(path)):
         image = Image.open(file, formats=("HEIF",) if _is_heif(file, str(path)) else _FORMATS)
         if image.format == "PNG" and "xmp" not in image.info:  # its texts may stand behind the pixels
@@ -237,7 +235,7 @@ def _decoder_errors(name: str) -> Iterator[None]:
     except InputError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(name) from error
+        raise too_large(name) from error
     except UnidentifiedImageError as error:
         raise InputError(
             "{name} is not a picture that can be read: give {kinds}.", name=name, kinds=_READABLE
@@ -248,8 +246,9 @@ def _decoder_errors(name: str) -> Iterator[None]:
         raise InputError("{name} is damaged or cut short: give a whole picture file.", name=name) from error
 
 
-def _too_large(name: str) -> InputError:
-    limit = MAX_PIXELS // 1_000_000
+def too_large(name: str, limit: int = MAX_PIXELS) -> InputError:
+    """The picture has more pixels than the limit."""
+    limit //= 1_000_000
     return InputError("{name} has more than {limit} million pixels: make it smaller.", name=name, limit=limit)
 
 
@@ -264,7 +263,7 @@ class _PillowLimit:
     def __enter__(self) -> None:
         with self._lock:
             if self._readers == 0:
-                self._usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+                self._usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_FILE_PIXELS
             self._readers += 1
 
     def __exit__(self, *_: object) -> None:
@@ -304,7 +303,7 @@ def _is_heif(file: BinaryIO, name: str) -> bool:
 def _decode(image: Image.Image, name: str) -> tuple[Image.Image, list[Sentence]]:
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise _too_large(name)
+        raise too_large(name)
     if width * height == 0:
         raise InputError("{name} has no pixels: give a picture of at least 1x1.", name=name)
     notes = []
@@ -319,12 +318,43 @@ def _decode(image: Image.Image, name: str) -> tuple[Image.Image, list[Sentence]]
 
 def _upright(image: Image.Image, notes: list[Sentence]) -> Image.Image:
     # Not ImageOps.exif_transpose: it also writes the EXIF block anew and fails on tags that it cannot write.
+    method = _TRANSPOSE_OF_ORIENTATION.get(_orientation(image, notes))
+    return image if method is None else image.transpose(method)
+
+
+def _orientation(image: Image.Image, notes: list[Sentence]) -> int:
+    """1 to 8, as EXIF counts them; 1 is upright."""
     try:
-        method = _TRANSPOSE_OF_ORIENTATION.get(image.getexif().get(_ORIENTATION_TAG, 1))
+        found = image.getexif().get(_ORIENTATION_TAG, 1)
+        return found if found in _TRANSPOSE_OF_ORIENTATION else 1
     except Exception:  # the EXIF block of a good picture may hold any bytes
         notes.append(Sentence("The picture's EXIF data is damaged and was ignored: it may lie on its side."))
-        return image
-    return image if method is None else image.transpose(method)
+        return 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a picture file says about itself before a pixel is decoded."""
+
+    size: tuple[int, int]  # as it is stored
+    format: str  # as Pillow calls it
+    mode: str  # as Pillow calls it
+    orientation: int  # 1 to 8; 1 is upright
+    profile: bytes | None
+    is_plain: bool  # one frame, its rows from top to bottom, its transparency (if any) a channel
+    notes: tuple[Sentence, ...]
+
+
+def read_header(path: str | Path) -> Header:
+    """The header of a picture file; raises InputError as `load_picture`, but for size."""
+    notes: list[Sentence] = []
+    with _open_file(Path(path)) as file, _pillow_limit, _decoder_errors(str(path)):
+        image = Image.open(file, formats=("HEIF",) if _is_heif(file, str(path)) else _FORMATS)
+        profile, orientation = image.info.get("icc_profile"), _orientation(image, notes)
+        jumbled = any(image.info.get(name) for name in ("progressive", "interlace"))
+        frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # as in _decode
+        is_plain = frames == 1 and not jumbled and "transparency" not in image.info
+        return Header(image.size, image.format, image.mode, orientation, profile, is_plain, tuple(notes))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -387,6 +417,18 @@ def save_picture(
         InputError: unknown suffix, missing folder, no permission, disk full, too many pixels for the format.
     """
     path = Path(path)
+    check_target(path)
+    file_format, options = _SAVED_AS[path.suffix.lower()]
+    extras = {"icc_profile": icc_profile}
+    extras |= {"pnginfo": pnginfo} if file_format == "PNG" else {}
+    extras |= {"exif": exif} if file_format in ("JPEG", "WEBP", "AVIF", "TIFF") else {}
+    extras |= {"xmp": xmp} if file_format in ("JPEG", "WEBP", "AVIF") else {}
+    options = options | {name: value for name, value in extras.items() if value is not None}
+    write_whole(path, _encode(image, path, file_format, options))
+
+
+def check_target(path: Path) -> None:
+    """Raises InputError where a picture cannot be written: unknown suffix, missing folder, or a folder itself."""
     if path.suffix.lower() not in _SAVED_AS:
         raise InputError(
             "{name} does not say which format to save: end the name with one of {kinds}.",
@@ -397,19 +439,16 @@ def save_picture(
         raise InputError("There is no folder {folder} for {name}: make it first.", folder=path.parent, name=path.name)
     if os.path.isdir(path):
         raise InputError("{name} is a folder: give another name for the picture.", name=path)
-    file_format, options = _SAVED_AS[path.suffix.lower()]
-    extras = {"icc_profile": icc_profile}
-    extras |= {"pnginfo": pnginfo} if file_format == "PNG" else {}
-    extras |= {"exif": exif} if file_format in ("JPEG", "WEBP", "AVIF", "TIFF") else {}
-    extras |= {"xmp": xmp} if file_format in ("JPEG", "WEBP", "AVIF") else {}
-    options = options | {name: value for name, value in extras.items() if value is not None}
-    write_whole(path, _encode(image, path, file_format, options))
 
 
 def _encode(image: Image.Image, path: Path, file_format: str, options: dict[str, Any]) -> bytes:
     if image.mode == "RGBA" and file_format in _OPAQUE_FORMATS:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     encoded = io.BytesIO()  # in memory: Pillow's own writing to disk hides why it failed
+    if file_format == "PNG" and image.mode in COLOR_TYPES:
+        chunks = [tuple(chunk[:2]) for chunk in options["pnginfo"].chunks] if "pnginfo" in options else ()
+        write_png(encoded, image, chunks=chunks, icc_profile=options.get("icc_profile"))
+        return encoded.getvalue()
     try:
         image.save(encoded, file_format, **options)
     except (OSError, ValueError) as error:
@@ -424,10 +463,21 @@ def _encode(image: Image.Image, path: Path, file_format: str, options: dict[str,
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file; one of that name is replaced whole or not at all. Raises InputError where it cannot be written."""
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A new file, open for writing, that takes its name once all is written, or is gone.
+
+    Raises:
+        InputError: no permission, disk full, or whatever else the system refuses.
+    """
     part = path.parent / f".{secrets.token_hex(8)}.part"
     try:
         with part.open("xb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())  # some disks say only now that they are full
         os.replace(part, path)

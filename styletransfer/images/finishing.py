@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageChops
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # of ITU-R BT.601, as in JPEG
 FEATHER = 0.015  # width of a mask's soft edge, as a share of the picture's longer side
@@ -85,17 +85,32 @@ def soft_mask(mask: Image.Image, size: tuple[int, int], feather: float = FEATHER
     Returns:
         "L", of that size.
     """
-    scale = min(1, MASK_SIDE / max(size))
-    small_size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-    small = np.asarray(mask.convert("L").resize(small_size, Image.Resampling.BILINEAR), dtype=np.float32)
-    levels = torch.from_numpy(small.copy())[None, None]
-    soft = torch.minimum(_ramp(levels / 255, max(1, round(feather * max(small_size)))) * 255, levels)
-    image = Image.fromarray(soft[0, 0].round().to(torch.uint8).numpy())
-    if small_size == size:
-        return image
-    # Enlarged, the soft edge reaches a pixel too far: the mask at full size has the last word.
-    full = np.asarray(mask.convert("L").resize(size, Image.Resampling.BILINEAR))
-    return Image.fromarray(np.minimum(np.asarray(image.resize(size, Image.Resampling.BILINEAR)), full))
+    return SoftMask(mask, size, feather).crop((0, 0, *size))
+
+
+class SoftMask:
+    """What `soft_mask` gives, place by place; arguments as there."""
+
+    def __init__(self, mask: Image.Image, size: tuple[int, int], feather: float = FEATHER) -> None:
+        scale = min(1, MASK_SIDE / max(size))
+        small_size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+        self.size, self._mask = size, mask.convert("L")
+        small = np.asarray(self._mask.resize(small_size, Image.Resampling.BILINEAR), dtype=np.float32)
+        levels = torch.from_numpy(small.copy())[None, None]
+        soft = torch.minimum(_ramp(levels / 255, max(1, round(feather * max(small_size)))) * 255, levels)
+        self._soft = Image.fromarray(soft[0, 0].round().to(torch.uint8).numpy())
+
+    def crop(self, box: tuple[int, int, int, int]) -> Image.Image:
+        """A part of it, "L"."""
+        if self._soft.size == self.size:
+            return self._soft.crop(box)
+        # Enlarged, the soft edge reaches a pixel too far: the mask at full size has the last word.
+        return ImageChops.darker(*(self._enlarged(each, box) for each in (self._soft, self._mask)))
+
+    def _enlarged(self, image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+        across, down = (own / whole for own, whole in zip(image.size, self.size, strict=True))
+        part = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
+        return image.resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.BILINEAR, part)
 
 
 def _ramp(mask: torch.Tensor, width: int) -> torch.Tensor:

@@ -22,6 +22,7 @@ from torch.nn.utils import skip_init
 STRIDE = 4  # pixels per cell of the quarter-resolution grid
 RIM = 12  # pixels of mirrored photo painted round the picture and cut off: padding leaves its traces there
 LATE_RIM = 8  # what is left of it above quarter resolution, where layers see less far; their zero padding stays within
+_LATE_REACH = 12  # pixels: how far the layers above quarter resolution see, 4 + 2 + 2 + 2 + 1 + 1
 # Wide enough to keep the rounding of bfloat16 on a blank wall from being painted as texture.
 EPSILON = 1e-3
 GRAIN_SIDE = 1024  # pixels after which the grain repeats
@@ -40,6 +41,29 @@ class Moments(NamedTuple):
 
 Statistics = Sequence[Moments]  # one per normalized layer, in order
 Layer = Callable[[Tensor], Tensor]
+
+
+class Sides(NamedTuple):
+    """One value for each side of a picture."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def around(self, x: Tensor) -> Tensor:
+        """(N, C, h, w), mirrored outwards by so many places on each side."""
+        if not any(self):
+            return x
+        return F.pad(x, (self.left, self.right, self.top, self.bottom), mode="reflect")
+
+    def cut(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) without so many places on each side."""
+        return x[..., self.top : x.shape[-2] - self.bottom, self.left : x.shape[-1] - self.right]
+
+    def chosen(self, where: int, elsewhere: int) -> "Sides":
+        """One number for the sides that are not 0, another for those that are."""
+        return Sides(*(where if side else elsewhere for side in self))
 
 
 class StyledConv(nn.Module):
@@ -269,6 +293,37 @@ class PlainGenerator(nn.Module):
         photo = with_grain(photo, self.grain, corner, around)
         return _wire(photo.to(self.convs[-1].weight.dtype), list(self.convs))
 
+    def inside(self, tile: Tensor, margins: Sides, corner: Tensor | None = None, around: int | None = None) -> Tensor:
+        """A tile of a picture without its margins, as the whole picture has it.
+
+        Each layer leaves away the places that no later one looks at. So a margin costs half of what it does in
+        `forward`, and where it is, nothing has to be mirrored.
+
+        Args:
+            tile: (1, 3, h, w) in [-1, 1].
+            margins: pixels on each side that are not wanted: `Generator.margin`, or 0 where the picture ends.
+            corner, around: as for `with_grain`.
+
+        Returns:
+            (1, 3, height, width) in [-1, 1].
+        """
+        stem, *body, up_half, narrow, up_full, to_rgb = self.convs
+        photo = with_grain(tile, self.grain, corner, around).to(to_rgb.weight.dtype)
+        rim, one, two = (margins.chosen(0, width) for width in (RIM, 1, 2))
+        shrinking = margins.chosen(2, 0)
+        x = _relu(_unpadded(stem, one.around(_cells(photo, rim))))
+        for first, second in zip(body[::2], body[1::2], strict=True):
+            inner = _relu(_unpadded(first, one.around(x)))
+            x = _unpadded(second, one.around(inner)).add_(shrinking.cut(x))
+        x = margins.chosen(0, (RIM - LATE_RIM) // STRIDE).cut(x)
+        x = _relu(up_half(_double(_without_alternation(x, two))))
+        x = _relu(up_full(_double(_relu(narrow(x)))))
+        # Rows that fill up the last cell lie beyond an edge, as the rim does.
+        height, width = tile.shape[-2:]
+        late = margins.chosen(_LATE_REACH, LATE_RIM)
+        late = late._replace(right=late.right + -width % STRIDE, bottom=late.bottom + -height % STRIDE)
+        return torch.tanh(late.cut(to_rgb(x)).float())
+
 
 def with_grain(photo: Tensor, amount: float, corner: Tensor | None = None, around: int | None = None) -> Tensor:
     """Photos (N, 3, H, W) with the grain of their place in the picture.
@@ -327,17 +382,18 @@ def _wire(photo: Tensor, layers: Sequence[Layer]) -> Tensor:
     x = _relu(stem(_cells(photo)))
     for first, second in zip(body[::2], body[1::2], strict=True):
         x = x + second(_relu(first(x)))
-    x = _relu(up_half(_double(_without_alternation(_without_outer_cells(x)))))
+    x = _relu(up_half(_double(_without_alternation(_without_outer_cells(x), Sides(2, 2, 2, 2)))))
     x = _relu(narrow(x))
     x = _relu(up_full(_double(x)))
     return torch.tanh(to_rgb(x)[..., LATE_RIM : LATE_RIM + height, LATE_RIM : LATE_RIM + width].float())
 
 
-def _cells(photo: Tensor) -> Tensor:
+def _cells(photo: Tensor, rim: Sides | None = None) -> Tensor:
     """(N, 3, H, W) -> (N, 48, h, w): the photo with its rim, the pixels of each 4x4 cell as channels."""
     height, width = photo.shape[-2:]
-    right, bottom = RIM + -width % STRIDE, RIM + -height % STRIDE
-    photo = F.pad(photo, (RIM, right, RIM, bottom), mode="reflect").contiguous(memory_format=torch.channels_last)
+    rim = rim or Sides(RIM, RIM, RIM, RIM)
+    filled = rim._replace(right=rim.right + -width % STRIDE, bottom=rim.bottom + -height % STRIDE)
+    photo = filled.around(photo).contiguous(memory_format=torch.channels_last)
     return F.pixel_unshuffle(photo, STRIDE).contiguous(memory_format=torch.channels_last)
 
 
@@ -352,14 +408,19 @@ def _double(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def _without_alternation(x: Tensor) -> Tensor:
+def _unpadded(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """(N, C, h, w) -> (N, D, h - 2, w - 2): what a 3x3 convolution makes without any padding of its own."""
+    return F.conv2d(x, conv.weight, conv.bias)
+
+
+def _without_alternation(x: Tensor, mirrored: Sides) -> Tensor:
     """Features without what alternates from cell to cell.
 
     Such a pattern keeps step with the grid of cells, and once interpolated the next ReLU would make the grid visible.
     The filter, 1 - sin^4(pi f) in each direction, is zero there and hardly touches what is slower.
     """
     kernel = alternation_kernel().to(x).expand(x.shape[1], 1, 5, 5)
-    return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), kernel, groups=x.shape[1])
+    return F.conv2d(mirrored.around(x), kernel, groups=x.shape[1])
 
 
 def alternation_kernel() -> Tensor:

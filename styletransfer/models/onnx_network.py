@@ -1,13 +1,12 @@
 """The generator as onnxruntime runs it: what a painter asks of `Generator`, without PyTorch's arithmetic."""
 
-from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from styletransfer.models.generator import Generator
+from styletransfer.models.generator import Generator, Sides
 from styletransfer.models.onnx_graph import (
     AROUND,
     CORNER,
@@ -59,19 +58,9 @@ class OnnxNetwork:
         """The statistics (N, 2, C) of all layers, mean and inverse deviation, to be frozen for the photo's tiles."""
         return self._run(MEASURED, photo, style_weights)
 
-    def fold(self, style_weights: Tensor, statistics: Tensor) -> Callable[..., Tensor]:
-        """(photo, corner, around) -> painting, for one mix of styles and frozen statistics; see `PlainGenerator`."""
-        return partial(self._tile, style_weights, statistics)
-
-    def _tile(
-        self,
-        style_weights: Tensor,
-        statistics: Tensor,
-        photo: Tensor,
-        corner: Tensor | None = None,
-        around: int | None = None,
-    ) -> Tensor:
-        return self._run(PAINTING, photo, style_weights, statistics, corner, around)
+    def fold(self, style_weights: Tensor, statistics: Tensor) -> "FrozenOnnxNetwork":
+        """The same network for one mix of styles and frozen statistics."""
+        return FrozenOnnxNetwork(self, style_weights, statistics)
 
     def _run(
         self,
@@ -89,3 +78,20 @@ class OnnxNetwork:
         if around is not None and self._has_grain:
             given[AROUND] = np.array([around], np.int64)
         return torch.from_numpy(self.session.run([wanted], given)[0])
+
+
+@dataclass(frozen=True)
+class FrozenOnnxNetwork:
+    """What `PlainGenerator` is to `Generator`."""
+
+    network: OnnxNetwork
+    style_weights: Tensor
+    statistics: Tensor
+
+    def __call__(self, photo: Tensor, corner: Tensor | None = None, around: int | None = None) -> Tensor:
+        """As `PlainGenerator.forward`."""
+        return self.network._run(PAINTING, photo, self.style_weights, self.statistics, corner, around)
+
+    def inside(self, tile: Tensor, margins: Sides, corner: Tensor | None = None, around: int | None = None) -> Tensor:
+        """As `PlainGenerator.inside`."""
+        return margins.cut(self(tile, corner, around))

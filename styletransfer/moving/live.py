@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from styletransfer.canvas import LEAST_SIDE
 from styletransfer.images.files import picture_to_tensor, tensor_to_picture
 from styletransfer.images.finishing import finish
 from styletransfer.models.generator import EPSILON, STRIDE, Moments
-from styletransfer.painter import LEAST_SIDE, Painter
+from styletransfer.painter import Painter
 
 BUDGET = 0.075  # seconds for a frame
 SCALES = (0.4, 0.5, 0.6, 0.7, 0.85, 1.0)  # of a frame's sides

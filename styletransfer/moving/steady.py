@@ -22,10 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from styletransfer.canvas import LEAST_SIDE, Box, grown
 from styletransfer.errors import InputError
 from styletransfer.models.generator import STRIDE, Moments
 from styletransfer.moving.motion import STAYS, Similarity, camera_move, flow_between, gray, is_cut, warped
-from styletransfer.painter import LEAST_SIDE, Box, Part, grown
+from styletransfer.painter import Part
 
 STEADINESS = (0.0, 1.0)
 USUAL_STEADINESS = 0.7
@@ -188,7 +189,7 @@ class SteadyPainter:
         boxes = [
             (x * BLOCK, y * BLOCK, min(width, (x + w) * BLOCK), min(height, (y + h) * BLOCK)) for x, y, w, h, _ in found
         ]
-        around = [grown(box, self.shot.margin, width, height) for box in boxes]
+        around = [grown(box, self.shot.margin, (width, height)) for box in boxes]
         work = sum((right - left) * (bottom - top) for left, top, right, bottom in around)
         return boxes if work < WORTH * width * height else None
 
@@ -198,7 +199,7 @@ class SteadyPainter:
         """The old painting with what is new painted into it."""
         painting, (height, width) = history.copy(), frame.shape[:2]
         for left, top, right, bottom in news:
-            x, y, *end = grown((left, top, right, bottom), self.shot.margin, width, height)
+            x, y, *end = grown((left, top, right, bottom), self.shot.margin, (width, height))
             patch = self.shot.run(frame[y : end[1], x : end[0]], (window.left + x, window.top + y))
             patch = patch[top - y : bottom - y, left - x : right - x]
             kept = trust[top:bottom, left:right]

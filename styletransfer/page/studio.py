@@ -17,14 +17,16 @@ from weakref import WeakKeyDictionary
 from cachetools import LRUCache
 from PIL import Image
 
+from styletransfer.canvas import LEAST_SIDE
 from styletransfer.catalog import Catalog
 from styletransfer.errors import InputError, Sentence
 from styletransfer.evaluation.explain import Reading, departures, doubts, read
 from styletransfer.images.files import Picture, declared_size, load_picture
+from styletransfer.large import Origin, paint_strips, reader_for_strips
 from styletransfer.models.discriminator import Discriminator
 from styletransfer.packs.folder import load_discriminator
 from styletransfer.page.session import Session
-from styletransfer.painter import LEAST_SIDE, Layers, OverlaidPainter, Painter
+from styletransfer.painter import Layers, OverlaidPainter, Painter
 from styletransfer.results import result_name, save_result
 from styletransfer.settings import PaintSettings
 from styletransfer.steps import Steps, in_time, stretched
@@ -150,13 +152,22 @@ class Studio:
                 format=repr(file_format)[:40],
                 formats=", ".join(FORMATS),
             )
-        mix = self.catalog.pipeline(settings.mix)[1]
+        painter, mix = self.catalog.pipeline(settings.mix)
+        asked = replace(settings, style=mix)
+        file = _unused(folder / result_name(photo.name, mix, FORMATS[file_format]))
+        check_megapixels(photo, self.limits.max_megapixels)
+        reader = None if layers else reader_for_strips(photo, file, asked)
+        if reader is not None:  # too large for memory
+            origin = Origin(photo.name, self._packs(settings))
+            strips = paint_strips(painter, reader, file, asked, origin)
+            with self._visit():
+                yield from in_time(strips, self.limits.max_seconds, left)
+            return file
         picture = self._load(photo)
         try:
-            painting = in_time(self.painted(picture, settings, layers), self.limits.max_seconds, left)
-            image = yield from stretched(painting, 0, BEFORE_SAVING)
-            file = _unused(folder / result_name(photo.name, mix, FORMATS[file_format]))
-            asked = replace(settings, style=mix)
+            painting = in_time(painter.steps(picture, asked, layers=layers), self.limits.max_seconds, left)
+            with self._visit():
+                image = yield from stretched(painting, 0, BEFORE_SAVING)
             save_result(image, file, asked, photo=photo.name, pack=self._packs(settings), **extras)
         finally:
             size, image, painting = picture.size, None, None
@@ -293,16 +304,22 @@ def load_limited(file: Path, megapixels: int, what: str = "photo") -> Picture:
     Raises:
         InputError: more megapixels than the limit, or whatever `load_picture` refuses.
     """
+    check_megapixels(file, megapixels, what)
     with file.open("rb") as opened:  # its path on this machine is nothing for an error to tell
-        width, height = declared_size(opened)
-        if width * height > megapixels * 1_000_000:
-            raise InputError(
-                "The {what} has {pixels} megapixels: {most} is the limit here, make it smaller.",
-                what=what,
-                pixels=f"{width * height / 1e6:.0f}",
-                most=megapixels,
-            )
         return load_picture(opened)
+
+
+def check_megapixels(file: Path, megapixels: int, what: str = "photo") -> None:
+    """Raises InputError as `load_limited`, for what a file says of its size."""
+    with file.open("rb") as opened:
+        width, height = declared_size(opened)
+    if width * height > megapixels * 1_000_000:
+        raise InputError(
+            "The {what} has {pixels} megapixels: {most} is the limit here, make it smaller.",
+            what=what,
+            pixels=f"{width * height / 1e6:.0f}",
+            most=megapixels,
+        )
 
 
 def give_memory_back_of(size: tuple[int, int]) -> None:

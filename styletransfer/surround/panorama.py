@@ -15,11 +15,12 @@ from PIL import Image
 
 from styletransfer.errors import InputError
 from styletransfer.images.files import Picture, load_picture
-from styletransfer.painter import Layers, Painter, Photo, Touch, scaled_steps
+from styletransfer.painter import Layers, Painter, Photo, Touch
 from styletransfer.settings import SCREEN_SIDE, PaintSettings, Style
 from styletransfer.steps import Steps, drained, stretched
 from styletransfer.surround import sphere
 from styletransfer.surround.agreement import joined
+from styletransfer.surround.scaling import scaled_steps
 
 LEAST_HEIGHT = 128  # pixels
 LATITUDE = math.radians(36)  # around which band and chart meet

@@ -14,11 +14,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from styletransfer.canvas import LEAST_SIDE
 from styletransfer.errors import InputError
 from styletransfer.images.files import Picture, load_picture
-from styletransfer.painter import LEAST_SIDE, Layers, Painter, Photo, scaled_steps
+from styletransfer.painter import Layers, Painter, Photo
 from styletransfer.settings import PaintSettings, Style
 from styletransfer.steps import Steps, drained, stretched
+from styletransfer.surround.scaling import scaled_steps
 
 LONGEST = 1280  # pixels of an eye's longer side, at which disparity is looked for
 AGREED, APART = 1.0, 2.5  # pixels between the two directions: up to here they agree, from there on they do not

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
+from styletransfer.canvas import rescaled
 from styletransfer.errors import InputError
 from styletransfer.images.files import Picture, declared_size, embedded_xmp
 from styletransfer.page.language import about, in_language, say, sentence, told, visitors_title
@@ -16,7 +17,6 @@ from styletransfer.page.progress import shown_steps
 from styletransfer.page.requests import Asked, File, new_folder, save_preview, uploaded
 from styletransfer.page.studio import Studio, load_limited
 from styletransfer.page.tabs.files import show
-from styletransfer.painter import rescaled
 from styletransfer.settings import SCREEN_SIDE, PaintSettings
 from styletransfer.steps import in_time
 from styletransfer.surround.gpano import packet, panorama_properties
