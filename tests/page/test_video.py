@@ -47,6 +47,7 @@ def painters():
     return count
 
 
+@pytest.mark.slow
 def test_a_clip_is_painted_in_a_process_of_its_own(files, room, painters):
     clip = write_video(files / "my clip.mp4", panned(12), sound="aac")
     said, seen = [], 0
@@ -72,7 +73,11 @@ def test_a_visitor_who_goes_away_stops_the_work(files, room, painters):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda files: write_video(files / "long.mp4", panned(75)), "The video has 3 seconds: 2 is the limit here"),
+        pytest.param(
+            lambda files: write_video(files / "long.mp4", panned(75)),
+            "The video has 3 seconds: 2 is the limit here",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             lambda files: shutil.copy(__file__, files / "text.mp4"),
             "text.mp4 is damaged or no video",
