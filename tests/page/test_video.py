@@ -25,7 +25,8 @@ def files(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def room(files, tiny_pack):
+def room(files, tiny_pack, monkeypatch):
+    monkeypatch.setattr("styletransfer.aside.NICE", 0)  # beside other tests it would get no core
     catalog = Catalog()
     catalog.add(folder_entry(tiny_pack))
     return VideoRoom(Studio(catalog, Limits(video_seconds=2)))
