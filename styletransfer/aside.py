@@ -34,6 +34,11 @@ class Line:
         self._lock = threading.Lock()
         self._line: list[object] = []
 
+    def __len__(self) -> int:
+        """How many are in it, with the one who is served."""
+        with self._lock:
+            return len(self._line)
+
     @contextmanager
     def place(self) -> Iterator[object]:
         """A place in the line, given up at the end; raises InputError where too many wait."""

@@ -15,7 +15,7 @@ RANDOM = NetworkWeights(style="random", content="random")
 
 @pytest.fixture
 def workshop(tiny_pack, monkeypatch):
-    monkeypatch.setattr("styletransfer.learning.apart.NICE", 0)  # beside other tests it would get no core
+    monkeypatch.setattr("styletransfer.aside.NICE", 0)  # beside other tests it would get no core
 
     def make(**settings):
         given = {"minutes": 30, "waiting": 1, "threads": 1, "weights": RANDOM, "base": str(tiny_pack)}
@@ -65,7 +65,7 @@ def test_one_is_served_after_the_other_and_too_many_are_refused(workshop, painti
     assert next(second).steps == 1
     assert len(served) == 2
     second.close()
-    assert shop._line == []
+    assert len(shop._line) == 0
 
 
 def test_who_leaves_the_line_makes_room(workshop, painting_file, tmp_path, monkeypatch):

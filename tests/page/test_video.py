@@ -25,7 +25,8 @@ def files(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def room(files, tiny_pack):
+def room(files, tiny_pack, monkeypatch):
+    monkeypatch.setattr("styletransfer.aside.NICE", 0)  # beside other tests it would get no core
     catalog = Catalog()
     catalog.add(folder_entry(tiny_pack))
     return VideoRoom(Studio(catalog, Limits(video_seconds=2)))
@@ -47,6 +48,7 @@ def painters():
     return count
 
 
+@pytest.mark.slow
 def test_a_clip_is_painted_in_a_process_of_its_own(files, room, painters):
     clip = write_video(files / "my clip.mp4", panned(12), sound="aac")
     said, seen = [], 0
@@ -72,7 +74,11 @@ def test_a_visitor_who_goes_away_stops_the_work(files, room, painters):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda files: write_video(files / "long.mp4", panned(75)), "The video has 3 seconds: 2 is the limit here"),
+        pytest.param(
+            lambda files: write_video(files / "long.mp4", panned(75)),
+            "The video has 3 seconds: 2 is the limit here",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             lambda files: shutil.copy(__file__, files / "text.mp4"),
             "text.mp4 is damaged or no video",
