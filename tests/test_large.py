@@ -14,14 +14,18 @@ from small_generators import random_generator
 from styletransfer import large
 from styletransfer import painter as painting_room
 from styletransfer import settings as settings_room
+from styletransfer.catalog import shipped_catalog
+from styletransfer.cli import paint
 from styletransfer.errors import InputError
 from styletransfer.images import strips
 from styletransfer.packs import folder as packs
+from styletransfer.page import studio as page
 from styletransfer.painter import OverlaidPainter, Painter
 from styletransfer.paths import EXAMPLES
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.results import embedded, read_settings
 from styletransfer.settings import PaintSettings
+from styletransfer.steps import drained
 
 pytest.importorskip("pyvips")
 SIZE = (701, 553)  # no whole cells
@@ -259,3 +263,20 @@ def test_memory_does_not_grow_with_the_photo(size, most, tmp_path):
     assert int(done.stdout) < most  # megabytes above the loaded program
     with Image.open(tmp_path / "painting.jpg") as painting:
         assert painting.size == size
+
+
+def test_the_command_and_the_page_paint_strip_by_strip(photo, painter, tmp_path, monkeypatch):
+    photo.save(tmp_path / "photo.png")
+    monkeypatch.setattr(large, "LARGE_PIXELS", 1)
+    monkeypatch.setattr(Painter, "paint_steps", None)  # nothing is painted as a whole but the small painting
+    monkeypatch.setattr(page, "load_picture", None)
+    command = [tmp_path / "photo.png", "--style", "wave", "-o", tmp_path / "a.jpg", "--strength", "0.5"]
+    with monkeypatch.context() as patched:
+        patched.setattr(paint, "_checked", lambda options: (painter, PaintSettings("wave", strength=0.5)))
+        assert paint.main([str(word) for word in command]) == 0
+    studio = page.Studio(shipped_catalog(), page.Limits())
+    file = drained(studio.paint(tmp_path / "photo.png", PaintSettings("starry-night"), tmp_path))
+    for made, style in ((tmp_path / "a.jpg", "wave"), (file, "starry-night")):
+        assert read_settings(made)["style"] == {style: 1.0} and read_settings(made)["photo"] == "photo.png"
+        with Image.open(made) as image:
+            assert image.size == SIZE
