@@ -13,7 +13,7 @@ DEV_STAMP := $(VENV)/.stamp-dev
 TEST_WORKERS ?= 2  # processes that share the tests, each with one thread
 
 # Slow tests of what visitors and programs do with the page.
-JOURNEYS := $(addprefix tests/page/test_,journeys.py visit.py languages.py tools.py app.py)
+JOURNEYS := $(addprefix tests/page/test_,journeys.py visit.py languages.py tools.py app.py video.py around.py camera.py)
 
 # Nothing below needs the network once installed; `make HF_HUB_OFFLINE=0 demo` lets the app look at the Hub.
 HF_HUB_OFFLINE ?= 1
