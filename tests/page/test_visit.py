@@ -68,7 +68,7 @@ def test_the_slider_is_moved_by_keys(open_page):
     page.keyboard.press("PageUp")
     page.keyboard.press("ArrowRight")
     expect(slider).to_have_attribute("aria-valuenow", "12")
-    assert 0.1 < page.evaluate("painter.position()") < 0.14
+    page.wait_for_function("0.1 < painter.position() && painter.position() < 0.14")  # once it is drawn there
 
 
 def test_paintings_are_gone_back_to_and_a_reload_keeps_photo_settings_and_strip(open_page, photo_file):
