@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from styletransfer.data.crops import Cropper
+from styletransfer.learning.budget import ContentBudget
+from styletransfer.learning.recipe import CONTENT_ALLOWED
 from styletransfer.models import losses
 from styletransfer.models.generator import GRAIN_SIDE, Generator, Share, blended
 from styletransfer.painter import fastest_dtype
@@ -27,6 +29,7 @@ LONGEST_AVERAGE = 100  # steps
 # What moves -> the learning rate that paints best, see docs/own-painting.md.
 LEARNING_RATES = {"all": 2e-3, "styles": 2e-2, "low-rank": 5e-3}
 RANK = 4
+STROKES_FIRST = 0.3  # share of the time in which the weight of content is the recipe's
 SCORED = -2  # the step whose random numbers are used to compare networks
 
 
@@ -60,6 +63,7 @@ class Fit:
         self.moving = move(self.generator, way)
         self.optimizer = torch.optim.Adam(self.moving, lr=self.learning_rate, betas=(0.5, 0.99))
         self.cropper = cropper_of(self.config)
+        self.budget = ContentBudget(CONTENT_ALLOWED[self.config.lpips_weights is not None])
         self.steps = self.skipped = 0
         self._average = [weight.detach().clone() for weight in self.moving]
 
@@ -74,11 +78,18 @@ class Fit:
         with in_fastest(self.device):
             fake_painting = self.generator(photo, style, corner=corner)
             inner, inner_photo = (without_border(x, self.config.loss_margin) for x in (fake_painting, photo))
-            terms = self.objective(inner, inner_photo, style, self.steps, done=done)
+            terms = self.objective(inner, inner_photo, style, self.steps, done=done, content_factor=self.budget.factor)
             terms["border"] = self.config.border_weight * losses.border_loss(fake_painting, photo)
         sum(terms.values()).backward()
         self._update(done)
-        return {name: value.item() for name, value in terms.items()}
+        losses_by_name = {name: value.item() for name, value in terms.items()}
+        self._follow_content(losses_by_name.get("content"), done)
+        return losses_by_name
+
+    def _follow_content(self, content: float | None, done: float) -> None:
+        """Let the weight of content follow the distance, once strokes had their time."""
+        if content is not None and done >= STROKES_FIRST:
+            self.budget.follow(content / (self.budget.factor * self.objective.content_weight(done)))
 
     def averaged(self) -> Generator:
         """The style as it is: the mean of the last weights, in float32, for use."""
@@ -121,12 +132,13 @@ class Fit:
 
 
 @torch.no_grad()
-def crop_score(generator: Generator, objective: Objective, crop: Tensor) -> float:
+def crop_score(generator: Generator, objective: Objective, crop: Tensor, content_factor: float = 1.0) -> float:
     """What the objective says, at the end of a run, of a painting of a crop (1, 3, c, c): lower is better."""
     style, margin = crop.new_ones(1, 1), objective.config.loss_margin
     with in_fastest(crop.device):
         painted = generator(crop, style)
-        terms = objective(without_border(painted, margin), without_border(crop, margin), style, step=SCORED, done=1.0)
+        pictures = (without_border(x, margin) for x in (painted, crop))
+        terms = objective(*pictures, style, step=SCORED, done=1.0, content_factor=content_factor)
     return float(sum(terms.values()))
 
 

@@ -99,7 +99,7 @@ class Learner:
             for number in range(SCORED_CROPS)
         ]
         self._best: Generator | None = None
-        self._best_score, self._looked_at = math.inf, -1
+        self._looked_at = -1
 
     def learn(self, seconds: float, steps: int | None = None) -> Iterator[Moment]:
         """Learn until the time is over; yields after each step, and whoever stops asking stops the learning.
@@ -158,13 +158,17 @@ class Learner:
 
     def _look(self) -> bool:
         """Compare the style as it is with the best one so far; returns whether it is better."""
-        now = self.fit.averaged().to(self.device)
-        score = sum(crop_score(now, self.objective, crop) for crop in self._crops) / len(self._crops)
+        now = self.fit.averaged()
         self._looked_at = self.fit.steps
-        if self._best is not None and not score < self._best_score:
+        # Both anew: the weight of content moves, and a score of before is in other units.
+        if self._best is not None and not self._score(now) < self._score(self._best):
             return False
-        self._best, self._best_score = now.cpu(), score
+        self._best = now.cpu()
         return True
+
+    def _score(self, generator: Generator) -> float:
+        generator, factor = generator.to(self.device), self.fit.budget.factor
+        return sum(crop_score(generator, self.objective, crop, factor) for crop in self._crops) / len(self._crops)
 
 
 def learn_style(

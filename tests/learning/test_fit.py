@@ -7,6 +7,7 @@ from PIL import Image
 from small_generators import random_generator
 
 from styletransfer.images.files import load_picture
+from styletransfer.learning.budget import MOST
 from styletransfer.learning.fit import Fit, crop_score, cropper_of, start_from
 from styletransfer.learning.recipe import NetworkWeights, build_objective, learning_config, scaled_painting
 from styletransfer.models.generator import Share
@@ -38,6 +39,15 @@ def test_learning_brings_the_painting_nearer(fit, objective, photo):
     for step in range(25):
         learning.step(step / 25)
     assert crop_score(learning.averaged(), objective, crop) < 0.9 * before
+
+
+def test_the_weight_of_content_follows_the_distance_after_the_first_strokes(fit):
+    learning = fit()
+    learning.budget.allowed = 1e-6  # whatever is reached is too far
+    learning.step(0.1)
+    assert learning.budget.factor == 1.0
+    learning.step(0.5)
+    assert learning.budget.factor == MOST
 
 
 @pytest.mark.parametrize("way", ["all", "styles", "low-rank"])
