@@ -109,3 +109,13 @@ def browser() -> Iterator["Browser"]:
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def red_arguments(tiny_pack, tmp_path):
+    """Of a photo's name in the test's folder: what the command is told to paint it in red into out.png there."""
+
+    def arguments(photo):
+        return [str(tmp_path / photo), "--style", "red", "-o", str(tmp_path / "out.png"), "--pack", str(tiny_pack)]
+
+    return arguments

@@ -115,18 +115,10 @@ def test_styles_of_several_packs_and_shipped_ones_are_wrapped():
         assert farthest(shipped(photo, style, wrap=True), shipped(photo, style)) > 20
 
 
-def test_the_command_wraps_and_keeps_the_setting_in_the_file(plain, tiny_pack, tmp_path):
+def test_the_command_wraps_and_keeps_the_setting_in_the_file(plain, red_arguments, tiny_pack, tmp_path):
     photo = panorama((120, 60))
     photo.save(tmp_path / "photo.png")
-    arguments = [
-        str(tmp_path / "photo.png"),
-        "--style",
-        "red",
-        "-o",
-        str(tmp_path / "out.png"),
-        "--pack",
-        str(tiny_pack),
-    ]
+    arguments = red_arguments("photo.png")
     assert main([*arguments, "--wrap"]) == 0
     settings = settings_of(read_settings(tmp_path / "out.png"))
     assert settings == PaintSettings({"red": 1.0}, wrap=True)

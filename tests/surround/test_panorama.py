@@ -157,17 +157,9 @@ def test_the_command_recognizes_a_panorama_and_viewers_recognize_the_painting(ti
     assert farthest(Image.open(out).convert("RGB"), painting) == 0 or suffix != ".png"
 
 
-def test_without_xmp_the_flag_is_needed_and_named(tiny_pack, tmp_path, capsys):
+def test_without_xmp_the_flag_is_needed_and_named(red_arguments, tmp_path, capsys):
     photo_sphere(256).save(tmp_path / "pano.png")
-    arguments = [
-        str(tmp_path / "pano.png"),
-        "--style",
-        "red",
-        "-o",
-        str(tmp_path / "out.png"),
-        "--pack",
-        str(tiny_pack),
-    ]
+    arguments = red_arguments("pano.png")
     assert main(arguments) == 0
     assert "add --panorama" in capsys.readouterr().err
     assert "xmp" not in Image.open(tmp_path / "out.png").info
@@ -177,18 +169,10 @@ def test_without_xmp_the_flag_is_needed_and_named(tiny_pack, tmp_path, capsys):
 
 
 def test_a_part_of_a_sphere_is_painted_as_any_photo_and_refused_where_the_whole_is_asked_for(
-    tiny_pack, tmp_path, capsys
+    red_arguments, tmp_path, capsys
 ):
     photo_sphere(256).crop((0, 20, 256, 100)).save(tmp_path / "part.jpg", xmp=HEADED)
-    arguments = [
-        str(tmp_path / "part.jpg"),
-        "--style",
-        "red",
-        "-o",
-        str(tmp_path / "out.png"),
-        "--pack",
-        str(tiny_pack),
-    ]
+    arguments = red_arguments("part.jpg")
     assert main(arguments) == 0
     assert "a part of a 360-degree picture" in capsys.readouterr().err
     assert main([*arguments, "--panorama"]) == 2
@@ -196,17 +180,9 @@ def test_a_part_of_a_sphere_is_painted_as_any_photo_and_refused_where_the_whole_
 
 
 @pytest.mark.parametrize("broken", [HEADED[:90], b"<!DOCTYPE a [<!ENTITY b 'c'>]>" + HEADED, b"\xff\xfe\0"])
-def test_broken_xmp_is_ignored_with_a_note(tiny_pack, tmp_path, capsys, broken):
+def test_broken_xmp_is_ignored_with_a_note(red_arguments, tmp_path, capsys, broken):
     photo_sphere(256).save(tmp_path / "pano.jpg", xmp=broken)
-    arguments = [
-        str(tmp_path / "pano.jpg"),
-        "--style",
-        "red",
-        "-o",
-        str(tmp_path / "out.png"),
-        "--pack",
-        str(tiny_pack),
-    ]
+    arguments = red_arguments("pano.jpg")
     assert main(arguments) == 0
     assert "The picture's XMP data is damaged and was ignored." in capsys.readouterr().err
 

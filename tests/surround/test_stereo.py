@@ -94,18 +94,10 @@ def test_what_is_no_pair_is_refused(small, size, said):
         paint_stereo(small, Image.new("RGB", size), "red")
 
 
-def test_the_command_paints_a_pair_and_says_so_in_the_file(tiny_pack, tmp_path, capsys):
+def test_the_command_paints_a_pair_and_says_so_in_the_file(red_arguments, tiny_pack, tmp_path, capsys):
     pair, _, _ = stereo_pair((96, 80))
     pair.save(tmp_path / "pair.png")
-    arguments = [
-        str(tmp_path / "pair.png"),
-        "--style",
-        "red",
-        "-o",
-        str(tmp_path / "out.png"),
-        "--pack",
-        str(tiny_pack),
-    ]
+    arguments = red_arguments("pair.png")
     assert main([*arguments, "--stereo", "sbs"]) == 0
     assert read_settings(tmp_path / "out.png")["stereo"] == "sbs"
     painting = paint_stereo(StyleTransferPipeline.from_pretrained(tiny_pack, device="cpu"), pair, "red")
