@@ -57,3 +57,12 @@ def open_page(browser, address):
     yield opened
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """The folder of what Gradio hands out, empty."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    return folder

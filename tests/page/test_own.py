@@ -46,14 +46,6 @@ class Bench:
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch):
-    folder = tmp_path / "files"
-    folder.mkdir()
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
-    return folder
-
-
-@pytest.fixture
 def styles(files, tmp_path, tiny_pack):
     """Over a catalog of one pack with two styles."""
     learned = tmp_path / "learned"

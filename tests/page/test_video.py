@@ -17,14 +17,6 @@ from styletransfer.page.tabs.video import VideoRoom, is_offered
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch):
-    folder = tmp_path / "files"
-    folder.mkdir()
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
-    return folder
-
-
-@pytest.fixture
 def room(files, tiny_pack, monkeypatch):
     monkeypatch.setattr("styletransfer.aside.NICE", 0)  # beside other tests it would get no core
     catalog = Catalog()
