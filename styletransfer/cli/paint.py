@@ -267,9 +267,8 @@ def _paint(
     from styletransfer.results import save_result
     from styletransfer.steps import drained
 
-    asked_around = panorama_command.is_asked(options, photo)
-    reader = None if asked_around else reader_for_strips(photo, painting, settings)
-    if reader is not None:  # too large for memory
+    reader = reader_for_strips(photo, painting, settings)
+    if reader is not None and not panorama_command.is_asked(options, photo, reader.size):  # too large for memory
         for note in drained(paint_strips(pipeline, reader, painting, settings, Origin(photo.name, options.pack or ""))):
             say(f"note: {photo}: {note}")
         return

@@ -29,12 +29,22 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def is_asked(options: argparse.Namespace, photo: Path) -> bool:
-    """Whether a photo is to be painted as a 360-degree picture or a stereo pair, by the flags or by itself."""
+def is_asked(options: argparse.Namespace, photo: Path, size: tuple[int, int]) -> bool:
+    """Whether a large photo is to be painted as a 360-degree picture or a stereo pair, by the flags or by itself.
+
+    Args:
+        options: of the command.
+        photo: its file, which is read for what it says of itself only where its shape is that of a sphere: to find
+            that, a PNG has to be decoded.
+        size: width and height.
+    """
     from styletransfer.images.files import embedded_xmp
     from styletransfer.surround.gpano import is_equirectangular, panorama_properties
+    from styletransfer.surround.panorama import is_panorama
 
-    return options.stereo or options.panorama or is_equirectangular(panorama_properties(embedded_xmp(photo))[0])
+    if options.stereo or options.panorama:
+        return True
+    return is_panorama(size) and is_equirectangular(panorama_properties(embedded_xmp(photo))[0])
 
 
 def paint(
@@ -52,7 +62,6 @@ def paint(
     """
     if options.stereo and (options.panorama or options.wrap):
         raise InputError("A stereo pair is painted with --stereo alone: leave out --panorama and --wrap.")
-    from styletransfer.images.files import embedded_xmp
     from styletransfer.surround.gpano import is_equirectangular, packet, panorama_properties
     from styletransfer.surround.panorama import is_panorama, paint_panorama
 
@@ -60,7 +69,7 @@ def paint(
         from styletransfer.surround.stereo import paint_stereo
 
         return paint_stereo(painter, picture, settings), {"also": {"stereo": options.stereo}}
-    properties, notes = panorama_properties(embedded_xmp(photo))
+    properties, notes = panorama_properties(picture.xmp)
     for note in notes:
         say(f"note: {photo}: {note}")
     if options.panorama or (is_equirectangular(properties) and is_panorama(picture.size)):

@@ -79,6 +79,7 @@ class Picture:
     rgb: Image.Image  # mode "RGB"; under transparent pixels the color of their visible neighbors
     alpha: Image.Image | None = None  # mode "L", same size; None: the file has no transparency
     notes: tuple[Sentence, ...] = ()  # what was left out or guessed, for the user to read
+    xmp: bytes = b""  # the packet that the file holds, as it stands there
 
     @property
     def size(self) -> tuple[int, int]:
@@ -119,7 +120,7 @@ def load_picture(source: Source) -> Picture:
     if alpha is not None:
         rgb = fill_hidden(rgb, alpha)
         alpha.info.clear()
-    return Picture(rgb, alpha, tuple(notes))
+    return Picture(rgb, alpha, tuple(notes), _xmp_of(image))
 
 
 def _opened(source: Any) -> tuple[Image.Image, list[Sentence]]:
@@ -193,23 +194,26 @@ def declared_size(file: BinaryIO) -> tuple[int, int]:
     Raises:
         InputError: not a picture, or more than `MAX_PIXELS`.
     """
-    name = THE_PICTURE
-    with _pillow_limit, _decoder_errors(name):
-        size = Image.open(file, formats=("HEIF",) if _is_heif(file, name) else _FORMATS).size
+    with _pillow_limit, _decoder_errors(THE_PICTURE):
+        size = _undecoded(file, THE_PICTURE).size
     file.seek(0)
     if size[0] * size[1] > MAX_PIXELS:
-        raise too_large(name)
+        raise too_large(THE_PICTURE)
     return size
 
 
 def embedded_xmp(path: str | Path) -> bytes:
     """The XMP packet inside a picture's file, empty where there is none. Raises InputError as `load_picture`."""
     with _open_file(Path(path)) as file, _pillow_limit, _decoder_errors(str(path)):
-        image = Image.open(file, formats=("HEIF",) if _is_heif(file, str(path)) else _FORMATS)
+        image = _undecoded(file, str(path))
         if image.format == "PNG" and "xmp" not in image.info:  # its texts may stand behind the pixels
             image.load()
-        found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-        return found.encode() if isinstance(found, str) else bytes(found)
+        return _xmp_of(image)
+
+
+def _xmp_of(image: Image.Image) -> bytes:
+    found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    return found.encode() if isinstance(found, str) else bytes(found)
 
 
 def _open_file(path: Path) -> BinaryIO:
@@ -279,8 +283,12 @@ _pillow_limit = _PillowLimit()
 def _read(file: BinaryIO, name: str) -> tuple[Image.Image, list[Sentence]]:
     with _pillow_limit:
         with _decoder_errors(name):
-            image = Image.open(file, formats=("HEIF",) if _is_heif(file, name) else _FORMATS)
+            image = _undecoded(file, name)
         return _decode(image, name)
+
+
+def _undecoded(file: BinaryIO, name: str) -> Image.Image:
+    return Image.open(file, formats=("HEIF",) if _is_heif(file, name) else _FORMATS)
 
 
 def _is_heif(file: BinaryIO, name: str) -> bool:
@@ -349,7 +357,7 @@ def read_header(path: str | Path) -> Header:
     """The header of a picture file; raises InputError as `load_picture`, but for size."""
     notes: list[Sentence] = []
     with _open_file(Path(path)) as file, _pillow_limit, _decoder_errors(str(path)):
-        image = Image.open(file, formats=("HEIF",) if _is_heif(file, str(path)) else _FORMATS)
+        image = _undecoded(file, str(path))
         profile, orientation = image.info.get("icc_profile"), _orientation(image, notes)
         jumbled = any(image.info.get(name) for name in ("progressive", "interlace"))
         frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # as in _decode
@@ -384,14 +392,8 @@ def tensor_to_picture(tensor: Tensor) -> Image.Image:
 
 def fit_long_side(image: Image.Image, size: int) -> Image.Image:
     """The image scaled, up or down, until its longer side has `size` pixels; itself if it has."""
-    return _scale(image, size / max(image.size))
-
-
-def _scale(image: Image.Image, factor: float) -> Image.Image:
-    width, height = (max(1, round(side * factor)) for side in image.size)
-    if (width, height) == image.size:
-        return image
-    return image.resize((width, height), Image.Resampling.LANCZOS)
+    scaled = tuple(max(1, round(side * (size / max(image.size)))) for side in image.size)
+    return image if scaled == image.size else image.resize(scaled, Image.Resampling.LANCZOS)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

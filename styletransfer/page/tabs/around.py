@@ -3,15 +3,14 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.events import Dependency
 
-from styletransfer.canvas import rescaled
 from styletransfer.errors import InputError
 from styletransfer.images.files import Picture, declared_size, embedded_xmp
+from styletransfer.models.canvas import rescaled
 from styletransfer.page.language import about, in_language, say, sentence, told, visitors_title
 from styletransfer.page.progress import shown_steps
 from styletransfer.page.requests import Asked, File, new_folder, save_preview, uploaded
@@ -75,7 +74,7 @@ class AroundEvents:
             views = [
                 save_preview(each, f"{file.stem[:60]}-{name}") for each, name in ((painting, "all"), (small, "photo"))
             ]
-            yield views, " ".join([self._about(settled, picture.size), *_notes(file)]), gr.Button(interactive=True)
+            yield views, " ".join([self._about(settled, picture.size), *_notes(picture)]), gr.Button(interactive=True)
         except InputError as error:
             yield None, sentence(error), gr.Button(interactive=False)
             raise told(error) from error
@@ -136,5 +135,5 @@ def _settings(settings: Sequence[Any]) -> PaintSettings:
     return Asked(*settings)._replace(mask=None).settings()
 
 
-def _notes(file: Path) -> list[str]:
-    return [in_language(note) for note in panorama_properties(embedded_xmp(file))[1]]
+def _notes(picture: Picture) -> list[str]:
+    return [in_language(note) for note in panorama_properties(picture.xmp)[1]]
