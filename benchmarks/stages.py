@@ -27,9 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clon
 
 from speed import cpu_name
 
-from styletransfer import canvas, results
 from styletransfer import painter as painting
+from styletransfer import results
 from styletransfer.images import files
+from styletransfer.models import canvas
 from styletransfer.models import generator as network
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.settings import PaintSettings

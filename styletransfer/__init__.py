@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from styletransfer.version import __version__
+from styletransfer.paths import __version__
 
 __all__ = ["StyleTransferPipeline", "__version__"]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from styletransfer.canvas import Box, Size
 from styletransfer.errors import Sentence
 from styletransfer.images.files import Picture, load_picture, read_header
 from styletransfer.images.finishing import SoftMask, finish
 from styletransfer.images.strips import STRIP_ROWS, WRITTEN, StripReader, is_readable, strip_writer
+from styletransfer.models.canvas import Box, Size
 from styletransfer.painter import Painter, check_size
 from styletransfer.results import embedded, save_result
 from styletransfer.settings import PaintSettings

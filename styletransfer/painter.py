@@ -10,7 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from styletransfer.canvas import (
+from styletransfer.errors import InputError
+from styletransfer.images.files import Picture, load_picture, picture_to_tensor, tensor_to_picture
+from styletransfer.images.finishing import finish, soft_mask
+from styletransfer.models.canvas import (
     LEAST_SIDE,
     Box,
     Canvas,
@@ -23,9 +26,6 @@ from styletransfer.canvas import (
     scaled_size,
     tiles_of,
 )
-from styletransfer.errors import InputError
-from styletransfer.images.files import Picture, load_picture, picture_to_tensor, tensor_to_picture
-from styletransfer.images.finishing import finish, soft_mask
 from styletransfer.models.generator import STRIDE, Generator, PlainGenerator
 from styletransfer.models.onnx_network import FrozenOnnxNetwork, OnnxNetwork
 from styletransfer.packs import folder as packs
@@ -187,11 +187,9 @@ class Painter:
         """
         weights = self.style_weights(mix)
         if scale > 1:
-            # Enlarged strokes are blurred. Painted over once more they are sharp again, and stay large. The share of
-            # the photo keeps its contours, and makes the step from a brush of 1 to a slightly larger one a small one.
             small = canvas.reduced(scaled_size(canvas.size, 1 / scale))
             painting = yield from self._painted(Loaded(small, canvas.wrap), mix, 1)
-            canvas = Repainted(canvas, painting, 1 / scale**2)
+            canvas = Repainted(canvas, painting, scale)
         width, height = canvas.size
         if width * height <= WHOLE_PIXELS and not canvas.wrap:
             return Strokes(self, canvas, lambda tile, *_: self.network(tile, weights), max(width, height))

@@ -1,10 +1,12 @@
-"""Where the packs that ship, the example photos and the page's pictures lie: the one place that knows.
+"""The version, and where packs, example photos and the page's pictures lie: the one place that knows.
 
 In a checkout, and in a Space made from one, `styles/`, `examples/` and `assets/` lie beside the package. An installed
 wheel carries the same folders inside the package (see `tool.setuptools` in pyproject.toml).
 """
 
 from pathlib import Path
+
+__version__ = "0.1.0"
 
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent  # of the checkout or the Space; of an installed package the folder that it is installed in

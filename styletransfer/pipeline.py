@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from styletransfer.canvas import Canvas
 from styletransfer.catalog import Catalog, shipped_catalog
 from styletransfer.errors import InputError, Sentence
 from styletransfer.hub import repos
 from styletransfer.large import Origin, paint_file
+from styletransfer.models.canvas import Canvas
 from styletransfer.packs import folder as packs
 from styletransfer.painter import Layers, OverlaidStrokes, Painter, Part, Photo, Strokes, Touch
 from styletransfer.settings import Mask, PaintSettings, Style

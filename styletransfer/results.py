@@ -12,8 +12,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from styletransfer.errors import InputError
 from styletransfer.images.files import load_picture, save_picture
+from styletransfer.paths import __version__
 from styletransfer.settings import PaintSettings
-from styletransfer.version import __version__
 
 KEY = "styletransfer"  # of the text in a PNG; JPEG has the EXIF tag UserComment
 MAX_TEXT = 60_000  # bytes: a JPEG's EXIF block ends at 64 KB

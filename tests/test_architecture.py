@@ -16,13 +16,12 @@ PACKAGE = ROOT / "styletransfer"
 PROBE = Path(__file__).with_name("import_probe.py")
 
 # The files beside the rooms are two rooms more: the ground that all stand on, and the pipeline with what goes with it.
-TOP = {"errors": "ground", "steps": "ground", "folders": "ground", "paths": "ground", "version": "ground"}
+TOP = {"errors": "ground", "steps": "ground", "folders": "ground", "paths": "ground"}
 TOP |= {"aside": "ground"}
 TOP |= {"pipeline": "pipeline", "samples": "pipeline", "results": "pipeline", "catalog": "pipeline"}
 TOP |= {
     "settings": "pipeline",
     "painter": "pipeline",
-    "canvas": "pipeline",
     "large": "pipeline",
     "hub_catalog": "pipeline",
     "__init__": "pipeline",

@@ -60,16 +60,19 @@ class Loaded:
 
 
 class Repainted:
-    """A small painting, enlarged to the size of its photo, with a share of the photo; made where it is looked at.
+    """A small painting, enlarged to the size of its photo, to be painted over; made where it is looked at.
+
+    Enlarged strokes are blurred. Painted over once more they are sharp again, and stay large. A share of the photo
+    keeps its contours, and makes the step from a brush of 1 to a slightly larger one a small one.
 
     Args:
         photo: the photo.
         painting: "RGB", small.
-        share: of the photo, 0 to 1.
+        scale: how many times smaller it was painted.
     """
 
-    def __init__(self, photo: Canvas, painting: Image.Image, share: float) -> None:
-        self.photo, self.painting, self.share = photo, painting, share
+    def __init__(self, photo: Canvas, painting: Image.Image, scale: float) -> None:
+        self.photo, self.painting, self.share = photo, painting, 1 / scale**2
 
     @property
     def size(self) -> Size:

@@ -44,7 +44,7 @@ class AnimationFile:
         with _opened(path) as image:
             check_size(image.size)
             loops = image.info.get("loop")
-            lengths = [_length(image, index) for index in self._sought(image)]
+            lengths = [_length(image) for _ in self._sought(image)]
             self._size = tuple(round(side * min(1, long_side / max(image.size))) for side in image.size)
         if for_video:
             lengths = [length if length > NO_TIME else SLOW for length in lengths]
@@ -221,7 +221,7 @@ def _reduced(picture: Image.Image, palette: Image.Image) -> Image.Image:
     return reduced
 
 
-def _length(image: Image.Image, index: int) -> int:
+def _length(image: Image.Image) -> int:
     return round(image.info.get("duration", 0))
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from styletransfer.canvas import LEAST_SIDE
 from styletransfer.images.files import picture_to_tensor, tensor_to_picture
 from styletransfer.images.finishing import finish
+from styletransfer.models.canvas import LEAST_SIDE
 from styletransfer.models.generator import EPSILON, STRIDE, Moments
 from styletransfer.painter import Painter
 
@@ -42,7 +42,7 @@ class LivePainter:
     def __init__(self, painter: Painter, style: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.painter, self.clock = painter, clock
         self.scale = SCALES[FIRST]
-        self._weights = painter.generator.style_weights({style: 1.0}).to(painter.device)
+        self._weights = painter.style_weights({style: 1.0})
         self._moments: Sequence[Moments] | None = None
         self._plain: Callable[[torch.Tensor], torch.Tensor] | None = None
         self._measured_at = -np.inf

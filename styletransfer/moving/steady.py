@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from styletransfer.canvas import LEAST_SIDE, Box, grown
 from styletransfer.errors import InputError
+from styletransfer.models.canvas import LEAST_SIDE, Box, grown
 from styletransfer.models.generator import STRIDE, Moments
 from styletransfer.moving.motion import STAYS, Similarity, camera_move, flow_between, gray, is_cut, warped
 from styletransfer.painter import Part

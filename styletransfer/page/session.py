@@ -6,10 +6,10 @@ from weakref import WeakKeyDictionary
 from cachetools import LRUCache
 from PIL import Image
 
-from styletransfer.canvas import rescaled
 from styletransfer.errors import Sentence
 from styletransfer.images.advice import advise
 from styletransfer.images.files import Picture, load_picture
+from styletransfer.models.canvas import rescaled
 from styletransfer.painter import Layers, Painter, Photo, check_size
 from styletransfer.settings import SCREEN_SIDE, PaintSettings
 from styletransfer.steps import Steps, drained

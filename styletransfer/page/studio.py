@@ -17,12 +17,12 @@ from weakref import WeakKeyDictionary
 from cachetools import LRUCache
 from PIL import Image
 
-from styletransfer.canvas import LEAST_SIDE
 from styletransfer.catalog import Catalog
 from styletransfer.errors import InputError, Sentence
 from styletransfer.evaluation.explain import Reading, departures, doubts, read
 from styletransfer.images.files import Picture, declared_size, load_picture
 from styletransfer.large import Origin, paint_strips, reader_for_strips
+from styletransfer.models.canvas import LEAST_SIDE
 from styletransfer.models.discriminator import Discriminator
 from styletransfer.packs.folder import load_discriminator
 from styletransfer.page.session import Session
@@ -165,9 +165,8 @@ class Studio:
             return file
         picture = self._load(photo)
         try:
-            painting = in_time(painter.steps(picture, asked, layers=layers), self.limits.max_seconds, left)
-            with self._visit():
-                image = yield from stretched(painting, 0, BEFORE_SAVING)
+            painting = in_time(self.painted(picture, settings, layers), self.limits.max_seconds, left)
+            image = yield from stretched(painting, 0, BEFORE_SAVING)
             save_result(image, file, asked, photo=photo.name, pack=self._packs(settings), **extras)
         finally:
             size, image, painting = picture.size, None, None

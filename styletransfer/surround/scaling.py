@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from styletransfer.canvas import rescaled, resized
+from styletransfer.models.canvas import Loaded, Repainted, rescaled, resized
 from styletransfer.steps import Steps, stretched
 
 Painting = Callable[[Image.Image], Steps[Image.Image]]  # of a picture as it is, strokes as wide as learned
@@ -23,10 +23,7 @@ def scaled_steps(rgb: Image.Image, scale: float, wrap: bool, painted: Painting) 
         return (yield from painted(rgb))
     first = 1.0 if scale < 1 else 1 / (1 + scale**2)  # share of all pixels that are painted
     painting = yield from stretched(painted(rescaled(rgb, 1 / scale, wrap)), 0, first)
-    painting = resized(painting, rgb.size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC, wrap)
     if scale < 1:
-        return painting
-    # Enlarged strokes are blurred. Painted over once more they are sharp again, and stay large. The share of the
-    # photo keeps its contours, and makes the step from a brush of 1 to a slightly larger one a small one.
-    again = Image.blend(painting, rgb, 1 / scale**2)
+        return resized(painting, rgb.size, Image.Resampling.LANCZOS, wrap)
+    again = Repainted(Loaded(rgb, wrap), painting, scale).crop((0, 0, *rgb.size))
     return (yield from stretched(painted(again), first, 1))

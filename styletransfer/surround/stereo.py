@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from styletransfer.canvas import LEAST_SIDE
 from styletransfer.errors import InputError
 from styletransfer.images.files import Picture, load_picture
+from styletransfer.models.canvas import LEAST_SIDE
 from styletransfer.painter import Layers, Painter, Photo
 from styletransfer.settings import PaintSettings, Style
 from styletransfer.steps import Steps, drained, stretched
