@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clon
 
 from benchmarks.peers import AdaIN, cyclegan_network, johnson_network
 from styletransfer.models.generator import Generator
+from styletransfer.models.memory import keep_freed_memory
 from styletransfer.packs.folder import load_pack
 from styletransfer.painter import Painter, place_of
 
@@ -241,6 +242,7 @@ def main() -> None:
     """Measure, print the table, and write everything to `--output` if given."""
     args = options()
     torch.set_num_threads(args.threads)
+    keep_freed_memory()  # as the command and the page do
     if args.memory_of:
         print(added_memory(args.memory_of, args.pack, args.size))
         return

@@ -32,6 +32,7 @@ from styletransfer import results
 from styletransfer.images import files
 from styletransfer.models import canvas
 from styletransfer.models import generator as network
+from styletransfer.models.memory import keep_freed_memory
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.settings import PaintSettings
 
@@ -195,6 +196,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="file to write the tables to")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    keep_freed_memory()  # as the command and the page do
     pipeline = StyleTransferPipeline.from_pretrained(args.pack, device="cpu")
     rates = {dtype: matmul_rate(dtype) for dtype in (torch.bfloat16, torch.float32)}
     named = ", ".join(f"{str(dtype).removeprefix('torch.')} {rate:.1f}" for dtype, rate in rates.items())

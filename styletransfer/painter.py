@@ -240,7 +240,7 @@ class Painter:
         return picture_to_tensor(rgb).to(self.device)
 
     def _image(self, tile: Tensor) -> Image.Image:
-        if not tile.isfinite().all():  # as 8 bits it would be black
+        if not tile.sum().isfinite():  # as 8 bits it would be black
             raise InputError(
                 "The network of {styles} paints no picture, its weights are damaged: use another copy of the pack.",
                 styles=" + ".join(self.styles.values()),

@@ -19,6 +19,7 @@ from styletransfer.cli import panorama as panorama_command
 from styletransfer.cli import video as video_command
 from styletransfer.cli.flags import INTERRUPTED, say
 from styletransfer.errors import InputError
+from styletransfer.models.memory import keep_freed_memory
 
 # What needs torch is imported where it is used: --help and mistyped arguments are answered at once.
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 all painted, 1 some of several photos failed, 2 nothing was painted, 130 interrupted.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    keep_freed_memory()
     try:
         if arguments and arguments[0] in hub_commands.COMMANDS:
             return hub_commands.run(_Parser(prog=PROGRAM), arguments)

@@ -374,7 +374,7 @@ def picture_to_tensor(rgb: Image.Image) -> Tensor:
     if rgb.mode != "RGB":
         raise ValueError(f'an image of mode "RGB" is needed, not "{rgb.mode}": use load_picture(...).rgb')
     levels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1).unsqueeze(0)
-    return levels.contiguous().float() / 127.5 - 1
+    return levels.contiguous().float().div_(127.5).sub_(1)
 
 
 def tensor_to_picture(tensor: Tensor) -> Image.Image:
@@ -386,7 +386,7 @@ def tensor_to_picture(tensor: Tensor) -> Image.Image:
         tensor = tensor[0]
     if tensor.ndim != 3 or tensor.shape[0] != 3:
         raise ValueError(f"a tensor (1, 3, H, W) or (3, H, W) is needed, not {tuple(tensor.shape)}")
-    levels = ((tensor.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    levels = tensor.detach().float().clamp(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
     return Image.fromarray(levels.permute(1, 2, 0).contiguous().cpu().numpy())
 
 

@@ -19,6 +19,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
+from styletransfer.models.doubling import DoublingConv
+
 STRIDE = 4  # pixels per cell of the quarter-resolution grid
 RIM = 12  # pixels of mirrored photo painted round the picture and cut off: padding leaves its traces there
 LATE_RIM = 8  # what is left of it above quarter resolution, where layers see less far; their zero padding stays within
@@ -69,9 +71,10 @@ class Sides(NamedTuple):
 class StyledConv(nn.Module):
     """Convolution, then instance normalization with the scale and shift of a mix of styles (Dumoulin 2017, eq. 5)."""
 
-    def __init__(self, in_channels: int, out_channels: int, styles: int, padding: str = "reflect") -> None:
+    def __init__(self, conv: nn.Conv2d, styles: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode=padding)
+        self.conv = conv
+        out_channels = conv.out_channels
         self.scale = nn.Parameter(torch.ones(styles, out_channels))
         self.shift = nn.Parameter(torch.zeros(styles, out_channels))
 
@@ -100,10 +103,13 @@ class StyledConv(nn.Module):
         gain = (style_weights @ self.scale * moments.rstd)[0]
         shift = (style_weights @ self.shift)[0]
         sizes = self.conv.in_channels, self.conv.out_channels, 3
-        conv = skip_init(nn.Conv2d, *sizes, padding=1, padding_mode=self.conv.padding_mode)  # draws no random numbers
+        doubling, padding = isinstance(self.conv, DoublingConv), {"padding": 1, "padding_mode": self.conv.padding_mode}
+        # Made without drawing random numbers.
+        conv = skip_init(DoublingConv, *sizes[:2]) if doubling else skip_init(nn.Conv2d, *sizes, **padding)
         conv.weight.data = self.conv.weight.float() * gain[:, None, None, None]
         conv.bias.data = (self.conv.bias.float() - moments.mean[0]) * gain + shift
-        return conv.to(dtype=self.conv.weight.dtype, memory_format=torch.channels_last)
+        conv = conv.to(dtype=self.conv.weight.dtype, memory_format=torch.channels_last)
+        return conv.settle() if doubling else conv
 
 
 class Generator(ModelMixin, ConfigMixin):
@@ -129,12 +135,16 @@ class Generator(ModelMixin, ConfigMixin):
         # Pairs, because diffusers sorts the keys of what it writes to config.json, and the order of styles matters.
         self.register_to_config(styles=[list(pair) for pair in dict(styles).items()])
         count = len(self.styles)
-        self.stem = StyledConv(3 * STRIDE**2, channels, count)
-        self.body = nn.ModuleList(StyledConv(channels, channels, count) for _ in range(2 * blocks))
+        mirrored = {"padding": 1, "padding_mode": "reflect"}
+        half, quarter = channels // 2, channels // 4
+        self.stem = StyledConv(nn.Conv2d(3 * STRIDE**2, channels, 3, **mirrored), count)
+        self.body = nn.ModuleList(
+            StyledConv(nn.Conv2d(channels, channels, 3, **mirrored), count) for _ in range(2 * blocks)
+        )
+        self.up_half = StyledConv(DoublingConv(channels, half), count)
         # Zeros, whose traces stay within the late rim: mirroring copies a picture's worth of memory in each layer.
-        self.up_half = StyledConv(channels, channels // 2, count, "zeros")
-        self.narrow = StyledConv(channels // 2, channels // 4, count, "zeros")
-        self.up_full = StyledConv(channels // 4, channels // 4, count, "zeros")
+        self.narrow = StyledConv(nn.Conv2d(half, quarter, 3, padding=1), count)
+        self.up_full = StyledConv(DoublingConv(quarter, quarter), count)
         self.to_rgb = nn.Conv2d(channels // 4, 3, 3, padding=1)
 
     @property
@@ -152,6 +162,8 @@ class Generator(ModelMixin, ConfigMixin):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 module.to(dtype=dtype, memory_format=torch.channels_last)
+            if isinstance(module, DoublingConv):
+                module.settle()
         return self
 
     def style_weights(self, mix: Mapping[str, float]) -> Tensor:
@@ -316,8 +328,8 @@ class PlainGenerator(nn.Module):
             inner = _relu(_unpadded(first, one.around(x)))
             x = _unpadded(second, one.around(inner)).add_(shrinking.cut(x))
         x = margins.chosen(0, (RIM - LATE_RIM) // STRIDE).cut(x)
-        x = _relu(up_half(_double(_without_alternation(x, two))))
-        x = _relu(up_full(_double(_relu(narrow(x)))))
+        x = _relu(up_half(_without_alternation(x, two)))
+        x = _relu(up_full(_relu(narrow(x))))
         # Rows that fill up the last cell lie beyond an edge, as the rim does.
         height, width = tile.shape[-2:]
         late = margins.chosen(_LATE_REACH, LATE_RIM)
@@ -381,10 +393,9 @@ def _wire(photo: Tensor, layers: Sequence[Layer]) -> Tensor:
     height, width = photo.shape[-2:]
     x = _relu(stem(_cells(photo)))
     for first, second in zip(body[::2], body[1::2], strict=True):
-        x = x + second(_relu(first(x)))
-    x = _relu(up_half(_double(_without_alternation(_without_outer_cells(x), Sides(2, 2, 2, 2)))))
-    x = _relu(narrow(x))
-    x = _relu(up_full(_double(x)))
+        x = second(_relu(first(x))).add_(x)
+    x = _relu(up_half(_without_alternation(_without_outer_cells(x), Sides(2, 2, 2, 2))))
+    x = _relu(up_full(_relu(narrow(x))))
     return torch.tanh(to_rgb(x)[..., LATE_RIM : LATE_RIM + height, LATE_RIM : LATE_RIM + width].float())
 
 
@@ -401,11 +412,6 @@ def _without_outer_cells(x: Tensor) -> Tensor:
     """(N, C, h, w) with what is left of the rim."""
     cut = (RIM - LATE_RIM) // STRIDE
     return x[..., cut : x.shape[2] - cut, cut : x.shape[3] - cut]
-
-
-def _double(x: Tensor) -> Tensor:
-    """Twice the resolution by interpolation: pixel shuffles and transposed convolutions leave a grid."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def _unpadded(conv: nn.Conv2d, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from styletransfer.errors import InputError
+from styletransfer.models.doubling import DoublingConv
 from styletransfer.models.generator import (
     EPSILON,
     GRAIN_SIDE,
@@ -102,9 +103,9 @@ class _Graph:
             x = self.op("Add", x, self._styled_conv(self._relu(self._styled_conv(x, first)), second))
         cut = (RIM - LATE_RIM) // STRIDE
         x = self._without_alternation(self._slice(x, [cut, cut], [-cut, -cut]))
-        x = self._relu(self._styled_conv(self._double(x), up_half))
+        x = self._relu(self._styled_conv(x, up_half))
         x = self._relu(self._styled_conv(x, narrow))
-        x = self._relu(self._styled_conv(self._double(x), up_full))
+        x = self._relu(self._styled_conv(x, up_full))
         x = self._conv(x, self.generator.to_rgb.weight, self.generator.to_rgb.bias, pads=[1, 1, 1, 1])
         ends = self.op("Add", self._sides(), self.ints([LATE_RIM, LATE_RIM]))
         cropped = self.op("Slice", x, self.ints([LATE_RIM, LATE_RIM]), ends, self.ints([2, 3]))
@@ -117,9 +118,12 @@ class _Graph:
     def _styled_conv(self, x: str, layer: StyledConv, weight: Tensor | None = None) -> str:
         """Convolution and conditional instance normalization, by the given statistics or by those of its result."""
         weight, pads = layer.conv.weight if weight is None else weight, [1, 1, 1, 1]
-        if layer.conv.padding_mode == "reflect":
-            x, pads = self._reflect(x, 1), [0, 0, 0, 0]
-        x = self._conv(x, weight, layer.conv.bias, pads)
+        if isinstance(layer.conv, DoublingConv):
+            x = self._doubling_conv(x, layer.conv)
+        else:
+            if layer.conv.padding_mode == "reflect":
+                x, pads = self._padded(x, 1, "reflect"), [0, 0, 0, 0]
+            x = self._conv(x, weight, layer.conv.bias, pads)
         mean, rstd = self._moments(x, len(weight))
         gain = self.op("Mul", self._mixed(layer.scale), rstd)
         shift = self.op("Sub", self._mixed(layer.shift), self.op("Mul", mean, gain))
@@ -196,10 +200,11 @@ class _Graph:
     def _without_alternation(self, x: str) -> str:
         channels = self.generator.config.channels
         kernel = alternation_kernel().expand(channels, 1, 5, 5)
-        return self.op("Conv", self._reflect(x, 2), self.weights(kernel), group=channels)
+        return self.op("Conv", self._padded(x, 2, "reflect"), self.weights(kernel), group=channels)
 
-    def _double(self, x: str) -> str:
-        return self.op("Resize", x, "", self.constant(np.array([1, 1, 2, 2], np.float32)), mode="linear")
+    def _doubling_conv(self, x: str, conv: DoublingConv) -> str:
+        fourfold = self._conv(self._padded(x, 1, "edge"), conv.fourfold(), conv.bias.repeat_interleave(4), [0, 0, 0, 0])
+        return self.op("DepthToSpace", fourfold, blocksize=2, mode="CRD")
 
     # -------------------------------------------------------------- steps
 
@@ -209,9 +214,9 @@ class _Graph:
     def _relu(self, x: str) -> str:
         return self.op("Relu", x)
 
-    def _reflect(self, x: str, rim: int) -> str:
-        """Mirrored outwards. (All axes are named: onnxruntime fails to convert a Pad with `axes` for WebGPU.)"""
-        return self.op("Pad", x, self.ints([0, 0, rim, rim] * 2), mode="reflect")
+    def _padded(self, x: str, rim: int, mode: str) -> str:
+        """With a rim all around. (All axes are named: onnxruntime fails to convert a Pad with `axes` for WebGPU.)"""
+        return self.op("Pad", x, self.ints([0, 0, rim, rim] * 2), mode=mode)
 
     def _slice(self, x: str, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int] = (2, 3)) -> str:
         return self.op("Slice", x, self.ints(starts), self.ints(ends), self.ints(axes))

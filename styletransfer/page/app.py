@@ -13,6 +13,7 @@ from styletransfer.catalog import Catalog, chosen_catalog
 from styletransfer.errors import InputError
 from styletransfer.hub_catalog import watch_hub
 from styletransfer.images.files import PICTURE_SUFFIXES
+from styletransfer.models.memory import bound_memory, keep_freed_memory
 from styletransfer.page.api import NAMES, AnsweringBlocks, connect_answers, named
 from styletransfer.page.drawing import Drawing, ask_canvas, build_drawing, connect_drawing
 from styletransfer.page.events import MANY, NO_STYLE, Events, notes_of
@@ -20,7 +21,7 @@ from styletransfer.page.head import head_settings
 from styletransfer.page.look import card_pictures, page_css, page_script, theme
 from styletransfer.page.own import Own, OwnStyles, build_own, connect_own, is_offered, workshop_of
 from styletransfer.page.progress import SAY_PLACES, let_cancel
-from styletransfer.page.server import bound_memory, examples, first_pair, gpu_decorator, lend_gpu, paint_ahead
+from styletransfer.page.server import examples, first_pair, gpu_decorator, lend_gpu, paint_ahead
 from styletransfer.page.studio import Limits, Studio
 from styletransfer.page.tabs import video as video_tab
 from styletransfer.page.tabs.around import LENT, Around, AroundEvents, build_around, build_look, connect_around
@@ -85,6 +86,7 @@ def main() -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # the server asks nobody anything
     os.environ.setdefault("GRADIO_RUN_HISTORY", "False")  # and the browser hoards no photos
     bound_memory()
+    keep_freed_memory()
     gpu_decorator()  # before any network is loaded
     try:
         limits = Limits.from_environment()

@@ -8,7 +8,6 @@ visitor's request stays behind.
 import functools
 import inspect
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,16 +19,13 @@ from styletransfer.errors import InputError
 from styletransfer.images.files import PICTURE_SUFFIXES
 from styletransfer.page.language import speaking, visitors_language
 from styletransfer.page.requests import save_preview
-from styletransfer.page.studio import Studio, ask_glibc
+from styletransfer.page.studio import Studio
 from styletransfer.paths import EXAMPLES
 from styletransfer.settings import PaintSettings
 
 MAX_PAINTINGS = 96  # of the examples, kept at a time, at most 1.8 MB each
 QUIET = 2.0  # seconds without a visitor's painting, after which the cores are free for one of ours
 
-KERNELS = 128  # compiled, for the screen's size and the tiles of full size
-M_ARENA_MAX = -8  # of malloc.h
-HEAPS = 2
 
 FIRST = "coffee"  # of the examples: one object, whose edges and highlights every style turns into strokes
 
@@ -37,16 +33,6 @@ FIRST = "coffee"  # of the examples: one object, whose edges and highlights ever
 PAINTING = ("follow", "preview", "paint", "take_home", "paint_all", "every_style", "explain")
 
 _log = logging.getLogger(__name__)
-
-
-def bound_memory() -> None:
-    """Keep memory from growing with every new size of photo; to be called before the first painting.
-
-    oneDNN keeps compiled kernels for 1,024 shapes by default, and every size of photo brings some twenty. glibc gives
-    each thread a heap of its own, whose gaps add up. After 1,000 paintings of as many sizes both had taken 1 GB.
-    """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))
-    ask_glibc("mallopt", M_ARENA_MAX, HEAPS)
 
 
 def examples() -> list[Path]:

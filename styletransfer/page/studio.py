@@ -1,7 +1,5 @@
 """What the page does, without the page: photos of many visitors, turned at screen size and painted at full size."""
 
-import contextlib
-import ctypes
 import hashlib
 import logging
 import os
@@ -24,6 +22,7 @@ from styletransfer.images.files import Picture, declared_size, load_picture
 from styletransfer.large import Origin, paint_strips, reader_for_strips
 from styletransfer.models.canvas import LEAST_SIDE
 from styletransfer.models.discriminator import Discriminator
+from styletransfer.models.memory import give_memory_back
 from styletransfer.packs.folder import load_discriminator
 from styletransfer.page.session import Session
 from styletransfer.painter import Layers, OverlaidPainter, Painter
@@ -325,17 +324,6 @@ def give_memory_back_of(size: tuple[int, int]) -> None:
     """As `give_memory_back`, after a photo (width, height) that is large."""
     if size[0] * size[1] > LARGE:
         give_memory_back()
-
-
-def give_memory_back() -> None:
-    """Return freed memory to the system: glibc would keep it."""
-    ask_glibc("malloc_trim", 0)
-
-
-def ask_glibc(function: str, *arguments: int) -> None:
-    """Call a function of glibc's allocator; with any other C library nothing is done."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None)[function](*arguments)
 
 
 def _laid_over(titles: Sequence[str]) -> Sentence:

@@ -7,7 +7,17 @@ from small_generators import random_generator
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from styletransfer.models.generator import EPSILON, RIM, STRIDE, Generator, Moments, Share, blended, with_grain
+from styletransfer.models.doubling import DoublingConv
+from styletransfer.models.generator import (
+    EPSILON,
+    RIM,
+    STRIDE,
+    Generator,
+    Moments,
+    Share,
+    blended,
+    with_grain,
+)
 
 STYLES = {"wave": "The Wave", "night": "Night", "alps": "High Alps"}  # not in the order of the alphabet
 LEVEL = 2 / 255  # one grey level, on the range -1 to 1
@@ -77,7 +87,7 @@ def test_folded_network_paints_the_same_picture(mix, height, width):
     expected = generator(photo, weights, statistics)
     folded = generator.fold(weights, statistics)
     assert (folded(photo) - expected).abs().max() <= 1e-4
-    assert {type(module) for module in folded.modules()} == {type(folded), nn.ModuleList, nn.Conv2d}
+    assert {type(module) for module in folded.modules()} == {type(folded), nn.ModuleList, nn.Conv2d, DoublingConv}
     other = generator.fold(one_hot(generator, "night"), statistics)
     assert (other(photo) - expected).abs().mean() > 0.05
 
