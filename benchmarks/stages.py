@@ -52,7 +52,7 @@ STAGES = {
     "put tiles together": [(Image.Image, "paste")],
     "strength, colors, mask": [(painting, "finish")],
     "encode": [(files, "_encode")],
-    "write to disk": [(files, "_write_whole")],
+    "write to disk": [(files, "write_whole")],
     "metadata": [(results, "save_result")],
 }
 

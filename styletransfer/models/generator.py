@@ -19,7 +19,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from styletransfer.models.doubling import DoublingConv
+from styletransfer.models.convolutions import DoublingConv, between_fours, rectified
 
 STRIDE = 4  # pixels per cell of the quarter-resolution grid
 RIM = 12  # pixels of mirrored photo painted round the picture and cut off: padding leaves its traces there
@@ -222,7 +222,7 @@ class Generator(ModelMixin, ConfigMixin):
         """The same network for one style mix (1, S) and frozen statistics, as plain convolutions."""
         with torch.no_grad():
             convs = [layer.fold(style_weights, m) for layer, m in zip(self._styled(), statistics, strict=True)]
-            return PlainGenerator([*convs, self.to_rgb], self.config.grain)
+            return PlainGenerator([*convs, between_fours(self.to_rgb)], self.config.grain)
 
     def _styled(self) -> Iterator[StyledConv]:
         return iter((self.stem, *self.body, self.up_half, self.narrow, self.up_full))
@@ -239,8 +239,14 @@ class Generator(ModelMixin, ConfigMixin):
 
             return paint
 
-        photo = photo.to(self.to_rgb.weight.dtype)
-        return _wire(photo, [*map(styled, self._styled()), self.to_rgb]), measured
+        stem, *body, up_half, narrow, up_full = map(styled, self._styled())
+        height, width = photo.shape[-2:]
+        x = _relu(stem(_cells(photo.to(self.to_rgb.weight.dtype))))
+        for first, second in zip(body[::2], body[1::2], strict=True):
+            x = second(_relu(first(x))).add_(x)
+        x = _relu(up_half(_without_alternation(_without_outer_cells(x), Sides(2, 2, 2, 2))))
+        x = self.to_rgb(_relu(up_full(_relu(narrow(x)))))
+        return torch.tanh(x[..., LATE_RIM : LATE_RIM + height, LATE_RIM : LATE_RIM + width].float()), measured
 
 
 class Share(NamedTuple):
@@ -302,8 +308,7 @@ class PlainGenerator(nn.Module):
 
     def forward(self, photo: Tensor, corner: Tensor | None = None, around: int | None = None) -> Tensor:
         """(1, 3, H, W) in [-1, 1] -> painting of the same shape; `corner` and `around` as for `with_grain`."""
-        photo = with_grain(photo, self.grain, corner, around)
-        return _wire(photo.to(self.convs[-1].weight.dtype), list(self.convs))
+        return self.inside(photo, Sides(0, 0, 0, 0), corner, around)
 
     def inside(self, tile: Tensor, margins: Sides, corner: Tensor | None = None, around: int | None = None) -> Tensor:
         """A tile of a picture without its margins, as the whole picture has it.
@@ -323,18 +328,18 @@ class PlainGenerator(nn.Module):
         photo = with_grain(tile, self.grain, corner, around).to(to_rgb.weight.dtype)
         rim, one, two = (margins.chosen(0, width) for width in (RIM, 1, 2))
         shrinking = margins.chosen(2, 0)
-        x = _relu(_unpadded(stem, one.around(_cells(photo, rim))))
+        x = rectified(one.around(_cells(photo, rim)), stem.weight, stem.bias)
         for first, second in zip(body[::2], body[1::2], strict=True):
-            inner = _relu(_unpadded(first, one.around(x)))
-            x = _unpadded(second, one.around(inner)).add_(shrinking.cut(x))
+            inner = rectified(one.around(x), first.weight, first.bias)
+            x = F.conv2d(one.around(inner), second.weight, second.bias).add_(shrinking.cut(x))
         x = margins.chosen(0, (RIM - LATE_RIM) // STRIDE).cut(x)
-        x = _relu(up_half(_without_alternation(x, two)))
-        x = _relu(up_full(_relu(narrow(x))))
+        x = F.pixel_shuffle(up_half.rectified_fours(_without_alternation(x, two)), 2)
+        x = up_full.rectified_fours(rectified(x, narrow.weight, narrow.bias, padding=1))
         # Rows that fill up the last cell lie beyond an edge, as the rim does.
         height, width = tile.shape[-2:]
         late = margins.chosen(_LATE_REACH, LATE_RIM)
         late = late._replace(right=late.right + -width % STRIDE, bottom=late.bottom + -height % STRIDE)
-        return torch.tanh(late.cut(to_rgb(x)).float())
+        return torch.tanh(late.cut(F.pixel_shuffle(to_rgb(x), 2)).float())
 
 
 def with_grain(photo: Tensor, amount: float, corner: Tensor | None = None, around: int | None = None) -> Tensor:
@@ -387,18 +392,6 @@ def _woven(cells: Tensor, size: int) -> Tensor:
     return smooth[0, 0, 2 * size : -2 * size, 2 * size : -2 * size]
 
 
-def _wire(photo: Tensor, layers: Sequence[Layer]) -> Tensor:
-    """Connect layers, styled or folded, in the one shape both have."""
-    stem, *body, up_half, narrow, up_full, to_rgb = layers
-    height, width = photo.shape[-2:]
-    x = _relu(stem(_cells(photo)))
-    for first, second in zip(body[::2], body[1::2], strict=True):
-        x = second(_relu(first(x))).add_(x)
-    x = _relu(up_half(_without_alternation(_without_outer_cells(x), Sides(2, 2, 2, 2))))
-    x = _relu(up_full(_relu(narrow(x))))
-    return torch.tanh(to_rgb(x)[..., LATE_RIM : LATE_RIM + height, LATE_RIM : LATE_RIM + width].float())
-
-
 def _cells(photo: Tensor, rim: Sides | None = None) -> Tensor:
     """(N, 3, H, W) -> (N, 48, h, w): the photo with its rim, the pixels of each 4x4 cell as channels."""
     height, width = photo.shape[-2:]
@@ -412,11 +405,6 @@ def _without_outer_cells(x: Tensor) -> Tensor:
     """(N, C, h, w) with what is left of the rim."""
     cut = (RIM - LATE_RIM) // STRIDE
     return x[..., cut : x.shape[2] - cut, cut : x.shape[3] - cut]
-
-
-def _unpadded(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """(N, C, h, w) -> (N, D, h - 2, w - 2): what a 3x3 convolution makes without any padding of its own."""
-    return F.conv2d(x, conv.weight, conv.bias)
 
 
 def _without_alternation(x: Tensor, mirrored: Sides) -> Tensor:

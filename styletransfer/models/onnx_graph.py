@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from styletransfer.errors import InputError
-from styletransfer.models.doubling import DoublingConv
+from styletransfer.models.convolutions import DoublingConv
 from styletransfer.models.generator import (
     EPSILON,
     GRAIN_SIDE,

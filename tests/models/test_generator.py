@@ -7,7 +7,7 @@ from small_generators import random_generator
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from styletransfer.models.doubling import DoublingConv
+from styletransfer.models.convolutions import DoublingConv
 from styletransfer.models.generator import (
     EPSILON,
     RIM,
