@@ -149,7 +149,7 @@ def _finished(painter: Painter, rows: PassingRows, settings: PaintSettings) -> I
             yield box, rows.crop(box)
             rows.let_go(box[3])
         return
-    strokes = drained(painter.strokes(rows, settings.mix, settings.stroke_scale(rows.size)))
+    strokes = drained(painter.strokes(rows, settings.mix, settings.stroke_scale(rows.size), settings.brush_size))
     for _, tiles in groupby(strokes.tiles(), key=lambda box: box[1]):
         band = None
         for box in tiles:

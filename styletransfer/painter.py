@@ -12,7 +12,7 @@ from torch import Tensor
 
 from styletransfer.errors import InputError
 from styletransfer.images.files import Picture, load_picture, picture_to_tensor, tensor_to_picture
-from styletransfer.images.finishing import finish, soft_mask
+from styletransfer.images.finishing import finish, shapes_reach, soft_mask, with_shapes_of
 from styletransfer.models.canvas import (
     LEAST_SIDE,
     Box,
@@ -24,6 +24,7 @@ from styletransfer.models.canvas import (
     rescaled,
     resized,
     scaled_size,
+    stages,
     tiles_of,
 )
 from styletransfer.models.generator import STRIDE, Generator, PlainGenerator
@@ -57,7 +58,9 @@ class Layers:
 
     def painting(self, painter: "Painter", rgb: Image.Image, settings: PaintSettings) -> Steps[Image.Image]:
         """The painting alone, "RGB", as large as the photo."""
-        return painter.paint_steps(rgb, settings.mix, settings.stroke_scale(rgb.size), settings.wrap)
+        return painter.paint_steps(
+            rgb, settings.mix, settings.stroke_scale(rgb.size), settings.wrap, settings.brush_size
+        )
 
 
 class Painter:
@@ -158,7 +161,7 @@ class Painter:
 
     @torch.inference_mode()
     def paint_steps(
-        self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0, wrap: bool = False
+        self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0, wrap: bool = False, brush: float = 1.0
     ) -> Steps[Image.Image]:
         """The painting alone, in steps.
 
@@ -167,29 +170,33 @@ class Painter:
             mix: style name -> share, as `PaintSettings` has them.
             scale: width of the strokes in the picture's pixels, as a multiple of what was learned.
             wrap: whether the left edge continues the right one.
+            brush: what of the scale is the brush's; the rest is the picture's.
         """
         if scale < 1:
-            painting = yield from self._painted(Loaded(rescaled(rgb, 1 / scale, wrap), wrap), mix, 1)
+            painting = yield from self._painted(Loaded(rescaled(rgb, 1 / scale, wrap), wrap), mix, 1, 1)
             return resized(painting, rgb.size, Image.Resampling.LANCZOS, wrap)
         if wrap and rgb.width % STRIDE:
-            painting = yield from self.paint_steps(_fitting(rgb), mix, scale, wrap)
+            painting = yield from self.paint_steps(_fitting(rgb), mix, scale, wrap, brush)
             return resized(painting, rgb.size, Image.Resampling.BICUBIC, wrap)
-        return (yield from self._painted(Loaded(rgb, wrap), mix, scale))
+        return (yield from self._painted(Loaded(rgb, wrap), mix, scale, brush))
 
     @torch.inference_mode()
-    def strokes(self, canvas: Canvas, mix: Mapping[str, float], scale: float = 1.0) -> Steps["Strokes"]:
+    def strokes(
+        self, canvas: Canvas, mix: Mapping[str, float], scale: float = 1.0, brush: float = 1.0
+    ) -> Steps["Strokes"]:
         """All that is measured before a picture is painted tile by tile; in steps.
 
         Args:
             canvas: the photo.
             mix: style name -> share, as `PaintSettings` has them.
-            scale: as for `paint_steps`, at least 1.
+            scale, brush: as for `paint_steps`; the scale is at least 1.
         """
         weights = self.style_weights(mix)
         if scale > 1:
-            small = canvas.reduced(scaled_size(canvas.size, 1 / scale))
-            painting = yield from self._painted(Loaded(small, canvas.wrap), mix, 1)
-            canvas = Repainted(canvas, painting, scale)
+            larger, wider = stages(scale, brush)
+            small = Loaded(canvas.reduced(scaled_size(canvas.size, 1 / larger)), canvas.wrap)
+            painting = yield from self._painted(small, mix, wider, wider)
+            canvas = Repainted(canvas, painting, larger, is_shown=scale > brush)
         width, height = canvas.size
         if width * height <= WHOLE_PIXELS and not canvas.wrap:
             return Strokes(self, canvas, lambda tile, *_: self.network(tile, weights), max(width, height))
@@ -222,9 +229,9 @@ class Painter:
             return resized(painting, rgb.size, Image.Resampling.BICUBIC, wrap)
         return (yield from _assembled(Strokes(self, Loaded(rgb, wrap), plain.inside, TILE_SIZE)))
 
-    def _painted(self, canvas: Canvas, mix: Mapping[str, float], scale: float) -> Steps[Image.Image]:
+    def _painted(self, canvas: Canvas, mix: Mapping[str, float], scale: float, brush: float) -> Steps[Image.Image]:
         first = 0.0 if scale == 1 else 1 / (1 + scale**2)  # share of all pixels that are painted
-        strokes = yield from stretched(self.strokes(canvas, mix, scale), 0, first)
+        strokes = yield from stretched(self.strokes(canvas, mix, scale, brush), 0, first)
         return (yield from stretched(_assembled(strokes), first, 1))
 
     def parts(self, mix: Mapping[str, float]) -> list[Part]:
@@ -267,7 +274,15 @@ class Strokes:
     @property
     def reach(self) -> int:
         """How far a tile looks beyond its sides, in pixels."""
-        return self.painter.generator.margin
+        return self.painter.generator.margin + self._shapes_reach
+
+    @property
+    def _shapes_reach(self) -> int:
+        return shapes_reach(self.canvas.scale) if self._keeps_shapes else 0
+
+    @property
+    def _keeps_shapes(self) -> bool:
+        return isinstance(self.canvas, Repainted) and self.canvas.is_shown
 
     def tiles(self) -> Iterator[Box]:
         """Boxes that together cover the picture, row by row, those of a row equally high."""
@@ -276,6 +291,15 @@ class Strokes:
     @torch.inference_mode()
     def tile(self, box: Box) -> Image.Image:
         """What is painted in one of the boxes, "RGB"; raises InputError where the network paints no numbers."""
+        canvas = self.canvas
+        if not self._keeps_shapes:
+            return self._painted(box)
+        around = grown(box, self._shapes_reach, canvas.size, canvas.wrap)
+        painted = with_shapes_of(canvas.enlarged(around), self._painted(around), canvas.scale)
+        left, top = box[0] - around[0], box[1] - around[1]
+        return painted.crop((left, top, left + box[2] - box[0], top + box[3] - box[1]))
+
+    def _painted(self, box: Box) -> Image.Image:
         canvas, painter = self.canvas, self.painter
         around = grown(box, painter.generator.margin, canvas.size, canvas.wrap)
         margins = margins_of(around, painter.generator.margin, canvas)
@@ -304,12 +328,14 @@ class OverlaidPainter(Painter):
         """Name -> title of every style of the mix."""
         return {name: painter.styles[own] for name, (painter, own) in self._painters.items()}
 
-    def strokes(self, canvas: Canvas, mix: Mapping[str, float], scale: float = 1.0) -> Steps["OverlaidStrokes"]:
+    def strokes(
+        self, canvas: Canvas, mix: Mapping[str, float], scale: float = 1.0, brush: float = 1.0
+    ) -> Steps["OverlaidStrokes"]:
         """As `Painter.strokes`, of all painters."""
         layers, total = [], 0.0
         for painter, own, share in self.parts(mix):
             total += share
-            layers.append(((yield from painter.strokes(canvas, own, scale)), share / total))
+            layers.append(((yield from painter.strokes(canvas, own, scale, brush)), share / total))
         return OverlaidStrokes(layers)
 
     def parts(self, mix: Mapping[str, float]) -> list[Part]:
@@ -319,10 +345,11 @@ class OverlaidPainter(Painter):
         return [Part(painter, {own: 1.0}, share) for painter, own, share in found]
 
     def paint_steps(
-        self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0, wrap: bool = False
+        self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0, wrap: bool = False, brush: float = 1.0
     ) -> Steps[Image.Image]:
         """The weighted mean of the paintings, within a level; arguments as `Painter.paint_steps`."""
-        paintings = [(part.share, part.painter.paint_steps(rgb, part.mix, scale, wrap)) for part in self.parts(mix)]
+        turns = (scale, wrap, brush)
+        paintings = [(part.share, part.painter.paint_steps(rgb, part.mix, *turns)) for part in self.parts(mix)]
         return (yield from _laid(paintings))
 
     def frozen(self, rgb: Image.Image, mix: Mapping[str, float]) -> Touch:

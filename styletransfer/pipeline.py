@@ -184,11 +184,11 @@ class ShippedPipeline(StyleTransferPipeline):
         return painter.steps(photo, replace(settings, style=mix), layers=layers)
 
     def paint_steps(
-        self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0, wrap: bool = False
+        self, rgb: Image.Image, mix: Mapping[str, float], scale: float = 1.0, wrap: bool = False, brush: float = 1.0
     ) -> Steps[Image.Image]:
         """As `Painter.paint_steps`, by the painter of the style or of the mix."""
         painter, names = self.catalog.pipeline(mix)
-        return painter.paint_steps(rgb, names, scale, wrap)
+        return painter.paint_steps(rgb, names, scale, wrap, brush)
 
     def parts(self, mix: Mapping[str, float]) -> list[Part]:
         """As `Painter.parts`, by the painter of the style or of the mix."""
@@ -200,10 +200,12 @@ class ShippedPipeline(StyleTransferPipeline):
         painter, names = self.catalog.pipeline(mix)
         return painter.frozen(rgb, names)
 
-    def strokes(self, canvas: Canvas, mix: Mapping[str, float], scale: float = 1.0) -> Steps[Strokes | OverlaidStrokes]:
+    def strokes(
+        self, canvas: Canvas, mix: Mapping[str, float], scale: float = 1.0, brush: float = 1.0
+    ) -> Steps[Strokes | OverlaidStrokes]:
         """As `Painter.strokes`, by the painter of the style or of the mix."""
         painter, names = self.catalog.pipeline(mix)
-        return painter.strokes(canvas, names, scale)
+        return painter.strokes(canvas, names, scale, brush)
 
     def placed(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "ShippedPipeline":
         """The pipeline itself, which paints there from here on."""

@@ -8,6 +8,8 @@ from PIL import Image
 from small_generators import random_generator
 
 from styletransfer.images.files import load_picture
+from styletransfer.paths import EXAMPLES
+from styletransfer.paths import STYLES as STYLES_FOLDER
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.settings import PaintSettings
 
@@ -63,6 +65,20 @@ def test_a_large_photo_gets_strokes_as_much_wider(painter, photo):
     large = photo.resize((1152, 960), Image.Resampling.BICUBIC)
     assert farthest(painter(large, "night"), painter.paint(large, "night", scale=1.5)) == 0
     assert farthest(painter(large, "night"), painter.paint(large, "night")) > 0
+
+
+@pytest.mark.parametrize("brush", [0.7, 1, 2])
+def test_a_large_painting_is_what_was_seen_on_the_screen_with_finer_strokes(brush):
+    photo = load_picture(EXAMPLES / "pagoda.jpg").rgb
+    large = photo.resize((1920, 1280), Image.Resampling.LANCZOS)
+    painter = StyleTransferPipeline.from_pretrained(STYLES_FOLDER / "great-wave", device="cpu")
+    seen = painter(large.resize((768, 512), Image.Resampling.LANCZOS, reducing_gap=3), "great-wave", brush_size=brush)
+    file = painter(large, "great-wave", brush_size=brush)
+    apart = np.abs(pixels(file.resize(seen.size, Image.Resampling.LANCZOS)) - pixels(seen)).mean()
+    other = painter(large, "great-wave", brush_size=1.5 * brush).resize(seen.size, Image.Resampling.LANCZOS)
+    assert apart < 0.4 * np.abs(pixels(other) - pixels(seen)).mean()
+    fine = pixels(file) - pixels(seen.resize(file.size, Image.Resampling.BICUBIC))
+    assert np.abs(fine).mean() > 2  # more than an enlarged picture
 
 
 def test_kept_colors_are_the_photos_and_light_is_the_paintings(painter, photo):

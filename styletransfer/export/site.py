@@ -30,7 +30,7 @@ from styletransfer.page.texts import CHINESE, ENGLISH, chinese_note, chinese_tit
 from styletransfer.paths import ASSETS, EXAMPLES
 
 STATIC = Path(__file__).parent / "static"
-PAGE_FILES = ("page.js", "painter.js")
+PAGE_FILES = ("page.js", "painter.js", "shapes.js")
 OPENING = "coffee.jpg"  # the photo that the page opens with
 THUMBNAIL = 192  # pixels: side of an example's small picture; shown at half of it, for dense screens
 FIRST_PAINTING = 10_000_000  # bytes at most that a browser loads before the first painting

@@ -1,11 +1,13 @@
-"""The last layer over a painting, without the network: whose colors, how strong, and where.
+"""What is laid over a painting, without the network: whose colors, how strong, and where; and whose large shapes.
 
 Pure functions of pictures of one size, in gray levels (0 to 255). They answer in milliseconds, so that a page can
 follow its sliders while the painting itself is made once.
 """
 
+import math
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,8 @@ from PIL import Image, ImageChops
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # of ITU-R BT.601, as in JPEG
 FEATHER = 0.015  # width of a mask's soft edge, as a share of the picture's longer side
 MASK_SIDE = 768  # pixels: a soft edge needs no finer grid
+SHAPES = 0.5  # pixels of a small painting: deviation of the blur that tells its shapes from finer strokes
+COARSE = 2.0  # pixels: a blur of so much needs only a quarter of the resolution
 ROWS = 256  # floats of so many rows at a time: memory stays a fraction of the picture's
 
 
@@ -71,6 +75,46 @@ def with_colors_of(photo: np.ndarray, painting: np.ndarray) -> np.ndarray:
     above = (255 - luma) / np.maximum(chroma.max(axis=-1, keepdims=True), 1e-3)
     below = luma / np.maximum(-chroma.min(axis=-1, keepdims=True), 1e-3)
     return luma + chroma * np.minimum(1, np.minimum(above, below))
+
+
+def with_shapes_of(small: Image.Image, painting: Image.Image, scale: float) -> Image.Image:
+    """A painting in which what can be seen in a smaller one is as it is there: back-projection (Irani & Peleg 1991).
+
+    Painted over at full size, a small painting's strokes become sharp, but also lighter, darker or other strokes, and
+    who saved the painting would not get the one that was seen. So the difference of both is blurred by about half a
+    pixel of the small one, and taken back.
+
+    Args:
+        small: "RGB", the small painting, enlarged by interpolation.
+        painting: "RGB", of the same size.
+        scale: how many pixels of the painting a pixel of the small one is.
+
+    Returns:
+        "RGB". What lies `shapes_reach` or further from an edge does not depend on where the pictures were cut, as long
+        as that was at whole cells of 4 pixels.
+    """
+    step = _coarseness(scale)
+    apart = np.asarray(small, dtype=np.float32) - np.asarray(painting)
+    deviation = math.sqrt(max(0.1, (SHAPES * scale) ** 2 - (step**2 - 1) / 4))  # of what the coarse grid leaves to do
+    if step > 1:
+        below, right = (-side % step for side in apart.shape[:2])
+        apart = cv2.copyMakeBorder(apart, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        apart = cv2.resize(apart, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(apart, (0, 0), deviation / step, borderType=cv2.BORDER_REPLICATE)
+    if step > 1:
+        blurred = cv2.resize(blurred, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
+    levels = blurred[: painting.height, : painting.width]
+    levels += np.asarray(painting)
+    return Image.fromarray(np.clip(levels, 0, 255, out=levels).round().astype(np.uint8))
+
+
+def shapes_reach(scale: float) -> int:
+    """How far a pixel of `with_shapes_of` sees, in pixels, rounded up to whole cells of 4."""
+    return 4 * math.ceil((4 * SHAPES * scale + 2 * _coarseness(scale)) / 4)
+
+
+def _coarseness(scale: float) -> int:
+    return 4 if SHAPES * scale >= COARSE else 1
 
 
 def soft_mask(mask: Image.Image, size: tuple[int, int], feather: float = FEATHER) -> Image.Image:

@@ -69,10 +69,12 @@ class Repainted:
         photo: the photo.
         painting: "RGB", small.
         scale: how many times smaller it was painted.
+        is_shown: whether the small painting is what is looked at first, so that this one has to keep its shapes.
     """
 
-    def __init__(self, photo: Canvas, painting: Image.Image, scale: float) -> None:
-        self.photo, self.painting, self.share = photo, painting, 1 / scale**2
+    def __init__(self, photo: Canvas, painting: Image.Image, scale: float, is_shown: bool) -> None:
+        self.photo, self.painting, self.scale, self.share = photo, painting, scale, 1 / scale**2
+        self.is_shown = is_shown
 
     @property
     def size(self) -> Size:
@@ -86,20 +88,36 @@ class Repainted:
 
     def crop(self, box: Box) -> Image.Image:
         """As `Canvas.crop`."""
-        photo, painting = self.photo.crop(box), self.painting
+        return Image.blend(self.enlarged(box), self.photo.crop(box), self.share)
+
+    def enlarged(self, box: Box) -> Image.Image:
+        """A part of the enlarged painting alone, "RGB"."""
+        painting, size = self.painting, (box[2] - box[0], box[3] - box[1])
         across, down = (small / large for small, large in zip(painting.size, self.size, strict=True))
         left, top, right, bottom = box[0] * across, box[1] * down, box[2] * across, box[3] * down
         if self.wrap:
             edge = 4 + max(0, math.ceil(-left), math.ceil(right) - painting.width)  # further than the filter reaches
             painting = cut_around(painting, (-edge, 0, painting.width + edge, painting.height))
             left, right = left + edge, right + edge
-        enlarged = painting.resize(photo.size, Image.Resampling.BICUBIC, (left, top, right, bottom))
-        return Image.blend(enlarged, photo, self.share)
+        return painting.resize(size, Image.Resampling.BICUBIC, (left, top, right, bottom))
 
     def reduced(self, size: Size) -> Image.Image:
         """As `Canvas.reduced`."""
         painting = resized(self.painting, size, Image.Resampling.BICUBIC, self.wrap)
         return Image.blend(painting, self.photo.reduced(size), self.share)
+
+
+def stages(scale: float, brush: float) -> tuple[float, float]:
+    """How many times smaller a picture is painted first, and how much wider than learned strokes are there already.
+
+    First as small as it is seen on a screen, by whatever brush; then at its own size.
+
+    Args:
+        scale: width of the strokes in the picture's pixels, as a multiple of what was learned; above 1.
+        brush: what of it the brush asks for; the rest is because the picture is large.
+    """
+    larger = min(scale, max(1.0, scale / brush))
+    return (larger, scale / larger) if larger > 1 else (scale, 1.0)
 
 
 def scaled_size(size: Size, scale: float) -> Size:

@@ -75,7 +75,8 @@ class SphereLayers(Layers):
 
     def painting(self, painter: Painter, rgb: Image.Image, settings: PaintSettings) -> Steps[Image.Image]:
         """The painting alone, "RGB", as large as the photo."""
-        return sphere_steps(painter, rgb, settings.mix, stroke_scale(settings.brush_size, rgb.width))
+        brush = settings.brush_size
+        return sphere_steps(painter, rgb, settings.mix, stroke_scale(brush, rgb.width), brush)
 
 
 def stroke_scale(brush_size: float, width: int) -> float:
@@ -83,7 +84,9 @@ def stroke_scale(brush_size: float, width: int) -> float:
     return brush_size * max(1.0, width / math.pi / SCREEN_SIDE)
 
 
-def sphere_steps(painter: Painter, rgb: Image.Image, mix: Mapping[str, float], scale: float) -> Steps[Image.Image]:
+def sphere_steps(
+    painter: Painter, rgb: Image.Image, mix: Mapping[str, float], scale: float, brush: float
+) -> Steps[Image.Image]:
     """As `Painter.paint_steps`, for an equirectangular picture."""
     start = sphere.heading(np.asarray(rgb))
 
@@ -91,7 +94,7 @@ def sphere_steps(painter: Painter, rgb: Image.Image, mix: Mapping[str, float], s
         return _painted(np.asarray(each), painter.frozen(each, mix))
 
     turned = Image.fromarray(np.roll(np.asarray(rgb), -start, axis=1))
-    painting = yield from scaled_steps(turned, scale, True, painted)
+    painting = yield from scaled_steps(turned, scale, brush, True, painted)
     return Image.fromarray(np.roll(np.asarray(painting), start, axis=1))
 
 

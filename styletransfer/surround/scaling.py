@@ -4,26 +4,39 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from styletransfer.models.canvas import Loaded, Repainted, rescaled, resized
+from styletransfer.images.finishing import shapes_reach, with_shapes_of
+from styletransfer.models.canvas import Loaded, Repainted, cut_around, rescaled, resized, stages
 from styletransfer.steps import Steps, stretched
 
 Painting = Callable[[Image.Image], Steps[Image.Image]]  # of a picture as it is, strokes as wide as learned
 
 
-def scaled_steps(rgb: Image.Image, scale: float, wrap: bool, painted: Painting) -> Steps[Image.Image]:
+def scaled_steps(rgb: Image.Image, scale: float, brush: float, wrap: bool, painted: Painting) -> Steps[Image.Image]:
     """A painting whose strokes are wider than learned, or narrower.
 
     Args:
         rgb: "RGB" of at least 16x16 pixels.
         scale: width of the strokes in the picture's pixels, as a multiple of what was learned.
+        brush: what of it is the brush's; the rest is the picture's.
         wrap: whether the left edge continues the right one.
         painted: paints a picture of any size with strokes as learned.
     """
     if scale == 1:
         return (yield from painted(rgb))
-    first = 1.0 if scale < 1 else 1 / (1 + scale**2)  # share of all pixels that are painted
-    painting = yield from stretched(painted(rescaled(rgb, 1 / scale, wrap)), 0, first)
     if scale < 1:
+        painting = yield from painted(rescaled(rgb, 1 / scale, wrap))
         return resized(painting, rgb.size, Image.Resampling.LANCZOS, wrap)
-    again = Repainted(Loaded(rgb, wrap), painting, scale).crop((0, 0, *rgb.size))
-    return (yield from stretched(painted(again), first, 1))
+    larger, wider = stages(scale, brush)
+    first = 1 / (1 + larger**2)  # share of all pixels that are painted
+    small = scaled_steps(rescaled(rgb, 1 / larger, wrap), wider, wider, wrap, painted)
+    canvas = Repainted(Loaded(rgb, wrap), (yield from stretched(small, 0, first)), larger, is_shown=scale > brush)
+    again = yield from stretched(painted(canvas.crop((0, 0, *rgb.size))), first, 1)
+    return _with_shapes(canvas, again) if canvas.is_shown else again
+
+
+def _with_shapes(canvas: Repainted, painting: Image.Image) -> Image.Image:
+    """The whole painting, with the shapes of the small one that was painted over."""
+    (width, height), edge = canvas.size, shapes_reach(canvas.scale) if canvas.wrap else 0
+    around = (-edge, 0, width + edge, height)
+    painting = cut_around(painting, around) if canvas.wrap else painting
+    return with_shapes_of(canvas.enlarged(around), painting, canvas.scale).crop((edge, 0, edge + width, height))

@@ -64,10 +64,13 @@ class PairLayers(Layers):
 
     def painting(self, painter: Painter, rgb: Image.Image, settings: PaintSettings) -> Steps[Image.Image]:
         """The painting alone, "RGB", as large as the photo."""
-        return pair_steps(painter, rgb, settings.mix, settings.stroke_scale((rgb.width // 2, rgb.height)))
+        scale = settings.stroke_scale((rgb.width // 2, rgb.height))
+        return pair_steps(painter, rgb, settings.mix, scale, settings.brush_size)
 
 
-def pair_steps(painter: Painter, rgb: Image.Image, mix: Mapping[str, float], scale: float) -> Steps[Image.Image]:
+def pair_steps(
+    painter: Painter, rgb: Image.Image, mix: Mapping[str, float], scale: float, brush: float
+) -> Steps[Image.Image]:
     """As `Painter.paint_steps`, for two eyes side by side."""
     half = rgb.width // 2
     left, right = rgb.crop((0, 0, half, rgb.height)), rgb.crop((half, 0, rgb.width, rgb.height))
@@ -78,8 +81,8 @@ def pair_steps(painter: Painter, rgb: Image.Image, mix: Mapping[str, float], sca
             touches[each.size] = painter.frozen(each, mix)
         return touches[each.size](each, False)
 
-    ours = yield from stretched(scaled_steps(left, scale, False, painted), 0, 0.45)
-    alone = yield from stretched(scaled_steps(right, scale, False, painted), 0.45, 0.9)
+    ours = yield from stretched(scaled_steps(left, scale, brush, False, painted), 0, 0.45)
+    alone = yield from stretched(scaled_steps(right, scale, brush, False, painted), 0.45, 0.9)
     flow, trust = correspondence(np.asarray(left), np.asarray(right))
     pair = Image.new("RGB", rgb.size)
     pair.paste(ours)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from styletransfer.images.finishing import LUMA, finish, soft_mask, with_colors_of
+from styletransfer.images.finishing import LUMA, finish, shapes_reach, soft_mask, with_colors_of, with_shapes_of
 
 
 def plain(color, size=(40, 30)):
@@ -56,6 +56,38 @@ def test_a_black_stroke_on_a_red_wall_is_black_without_a_red_rim():
     painted = finish(plain((220, 30, 30)), painting, keep_colors=True)
     assert painted.getpixel((15, 15)) == (0, 0, 0)
     assert {color for _, color in painted.getcolors()} == {(0, 0, 0), painted.getpixel((0, 0))}
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def smooth(seed, size, cells=6):
+    return noise(seed, (cells, cells)).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("scale", [1.3, 3, 5, 16])
+def test_large_shapes_come_from_the_small_painting_and_strokes_from_the_large_one(scale):
+    size = (round(48 * scale), round(40 * scale))
+    small, other, strokes = smooth(0, (48, 40)), smooth(1, size), np.zeros((size[1], size[0], 1))
+    strokes[:, ::2] = 20
+    painting = Image.fromarray((levels(other) * 0.7 + 20 + strokes).astype(np.uint8))
+    enlarged = small.resize(size, Image.Resampling.BICUBIC)
+    found = with_shapes_of(enlarged, painting, scale)
+    back = levels(found.resize(small.size, Image.Resampling.LANCZOS))
+    assert np.abs(back - levels(small)).mean() < 0.15 * np.abs(levels(painting) - levels(enlarged)).mean()
+    kept = np.abs(np.diff(levels(found)[..., 0], axis=1)).mean()
+    assert kept > (0.5 if scale < 2 else 0.9) * np.abs(np.diff(levels(painting)[..., 0], axis=1)).mean()
+
+
+@pytest.mark.parametrize("scale", [1.3, 3, 5, 16])
+def test_a_tile_gets_the_shapes_that_the_whole_has(scale):
+    enlarged, painting, reach = smooth(0, (402, 301)), noise(1, (402, 301)), shapes_reach(scale)
+    whole, box = with_shapes_of(enlarged, painting, scale), (140, 100, 240, 180)
+    around = (box[0] - reach, box[1] - reach, box[2] + reach, box[3] + reach)
+    tile = with_shapes_of(enlarged.crop(around), painting.crop(around), scale)
+    tile = tile.crop((reach, reach, reach + 100, reach + 80))
+    assert reach % 4 == 0
+    assert np.abs(levels(tile) - levels(whole.crop(box))).max() <= 1
 
 
 # ---------------------------------------------------------------- masks

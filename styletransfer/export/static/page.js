@@ -1,5 +1,7 @@
 // The page: which photo, which style, how strong; what is painted when; and the file that is taken home.
 
+import {shapesReach, withShapesOf} from "./shapes.js";
+
 const SCREEN_SIDE = 768; // pixels: the picture on which strokes are as wide as the style learned them
 const WHOLE_PIXELS = 1024 * 1024; // up to here a picture is painted in one pass, with its own statistics
 const TILE_SIZE = 512; // side of what a tile adds to a larger picture; margins come on top
@@ -174,14 +176,15 @@ async function fullSize(mine) {
   const scale = Math.max(width, height) / SCREEN_SIDE;
   if (scale <= 1) return painting;
   const below = canvasOf(photo.full, width, height);
-  const again = canvasOf(canvasOf(painting, painting.width, painting.height).canvas, width, height);
+  const enlarged = canvasOf(canvasOf(painting, painting.width, painting.height).canvas, width, height);
+  const again = canvasOf(enlarged.canvas, width, height);
   again.globalAlpha = 1 / scale ** 2;
   again.drawImage(below.canvas, 0, 0);
-  if (width * height <= WHOLE_PIXELS) return (await pass(read(again))).pixels;
+  if (width * height <= WHOLE_PIXELS) return withShapesOf(read(enlarged), (await pass(read(again))).pixels, scale);
   const small = fitted(width, height, Math.sqrt(WHOLE_PIXELS / (width * height)));
   const {statistics} = await pass(read(canvasOf(again.canvas, ...small)));
   const result = new OffscreenCanvas(width, height).getContext("2d", {willReadFrequently: true});
-  const grow = site.networks[style.file].margin;
+  const grow = site.networks[style.file].margin + shapesReach(scale);
   let done = 0;
   for (let top = 0; top < height; top += TILE_SIZE)
     for (let left = 0; left < width; left += TILE_SIZE) {
@@ -190,7 +193,8 @@ async function fullSize(mine) {
       const around = [Math.min(width, right + grow) - before, Math.min(height, bottom + grow) - above];
       const {pixels} = await pass(again.getImageData(before, above, ...around), {statistics, corner: [above, before]});
       if (mine !== job) return null;
-      result.putImageData(pixels, before, above, left - before, top - above, right - left, bottom - top);
+      const tile = withShapesOf(enlarged.getImageData(before, above, ...around), pixels, scale);
+      result.putImageData(tile, before, above, left - before, top - above, right - left, bottom - top);
       done += (right - left) * (bottom - top);
       progress(done / (width * height));
       message("painting_large", {style: titleOf(style), percent: Math.floor((100 * done) / (width * height))});
