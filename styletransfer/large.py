@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from threading import Lock
 
 from PIL import Image
 
@@ -13,7 +14,7 @@ from styletransfer.images.files import Picture, load_picture, read_header
 from styletransfer.images.finishing import SoftMask, finish
 from styletransfer.images.strips import STRIP_ROWS, WRITTEN, StripReader, is_readable, strip_writer
 from styletransfer.models.canvas import Box, Size
-from styletransfer.painter import Painter, check_size
+from styletransfer.painter import Painter, check_size, painted_tiles
 from styletransfer.results import embedded, save_result
 from styletransfer.settings import PaintSettings
 from styletransfer.steps import Steps, drained
@@ -44,6 +45,7 @@ class PassingRows:
         self._held: list[tuple[int, Picture]] = []
         self._bottom = 0  # of what was read
         self._reduced: dict[Size, Image.Image] = {}
+        self._turn = Lock()  # tiles are painted several at a time
 
     @property
     def size(self) -> Size:
@@ -69,12 +71,14 @@ class PassingRows:
         self._held = [(start, picture) for start, picture in self._held if start + picture.size[1] > top]
 
     def _part(self, box: Box, mode: str, layer: Callable[[Picture], Image.Image]) -> Image.Image:
-        while self._bottom < box[3]:
-            top, picture = next(self._strips)
-            self._held.append((top, picture))
-            self._bottom = top + picture.size[1]
+        with self._turn:
+            while self._bottom < box[3]:
+                top, picture = next(self._strips)
+                self._held.append((top, picture))
+                self._bottom = top + picture.size[1]
+            held = self._held
         part = Image.new(mode, (box[2] - box[0], box[3] - box[1]))
-        for top, picture in self._held:
+        for top, picture in held:
             start, end = max(box[1], top), min(box[3], top + picture.size[1])
             if start < end:
                 piece = layer(picture).crop((box[0], start - top, box[2], end - top))
@@ -152,12 +156,12 @@ def _finished(painter: Painter, rows: PassingRows, settings: PaintSettings) -> I
     strokes = drained(painter.strokes(rows, settings.mix, settings.stroke_scale(rows.size), settings.brush_size))
     for _, tiles in groupby(strokes.tiles(), key=lambda box: box[1]):
         band = None
-        for box in tiles:
+        for box, painting in painted_tiles(strokes, list(tiles)):
             band = band or Image.new("RGB", (rows.size[0], box[3] - box[1]))
             photo = rows.crop(box)
             laid = finish(
                 photo,
-                strokes.tile(box),
+                painting,
                 strength=settings.strength,
                 keep_colors=settings.keep_colors,
                 mask=mask and mask.crop(box),

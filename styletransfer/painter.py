@@ -27,6 +27,7 @@ from styletransfer.models.canvas import (
     stages,
     tiles_of,
 )
+from styletransfer.models.crew import side_by_side
 from styletransfer.models.generator import STRIDE, Generator, PlainGenerator
 from styletransfer.models.onnx_network import FrozenOnnxNetwork, OnnxNetwork
 from styletransfer.packs import folder as packs
@@ -194,9 +195,9 @@ class Painter:
         weights = self.style_weights(mix)
         if scale > 1:
             larger, wider = stages(scale, brush)
-            small = Loaded(canvas.reduced(scaled_size(canvas.size, 1 / larger)), canvas.wrap)
-            painting = yield from self._painted(small, mix, wider, wider)
-            canvas = Repainted(canvas, painting, larger, is_shown=scale > brush)
+            small = canvas.reduced(scaled_size(canvas.size, 1 / larger))
+            painting = yield from self._painted(Loaded(small, canvas.wrap), mix, wider, wider)
+            canvas = Repainted(canvas, small, painting, larger, is_shown=scale > brush)
         width, height = canvas.size
         if width * height <= WHOLE_PIXELS and not canvas.wrap:
             return Strokes(self, canvas, lambda tile, *_: self.network(tile, weights), max(width, height))
@@ -219,9 +220,11 @@ class Painter:
     @torch.inference_mode()
     def _folded(self, canvas: Canvas, weights: Tensor) -> PlainGenerator | FrozenOnnxNetwork:
         """The network for one mix, with the statistics of one picture."""
-        width, height = canvas.size
-        thumbnail = canvas.reduced(scaled_size(canvas.size, min(1, math.sqrt(WHOLE_PIXELS / (width * height)))))
-        return self.network.fold(weights, self.network.measure(self._tensor(thumbnail), weights))
+        most = math.sqrt(WHOLE_PIXELS / math.prod(canvas.size))
+        size = scaled_size(canvas.size, min(1, most))
+        if isinstance(canvas, Repainted) and canvas.is_shown:
+            size = min(size, canvas.small.size)  # what was enlarged from it tells no more
+        return self.network.fold(weights, self.network.measure(self._tensor(canvas.reduced(size)), weights))
 
     def _touched(self, plain: PlainGenerator | FrozenOnnxNetwork, rgb: Image.Image, wrap: bool) -> Steps[Image.Image]:
         if wrap and rgb.width % STRIDE:
@@ -277,6 +280,11 @@ class Strokes:
         return self.painter.generator.margin + self._shapes_reach
 
     @property
+    def shares_work(self) -> bool:
+        """Whether several tiles may be painted at a time."""
+        return self.painter.device.type == "cpu" and self.painter.backend == "torch"
+
+    @property
     def _shapes_reach(self) -> int:
         return shapes_reach(self.canvas.scale) if self._keeps_shapes else 0
 
@@ -293,19 +301,23 @@ class Strokes:
         """What is painted in one of the boxes, "RGB"; raises InputError where the network paints no numbers."""
         canvas = self.canvas
         if not self._keeps_shapes:
-            return self._painted(box)
-        around = grown(box, self._shapes_reach, canvas.size, canvas.wrap)
-        painted = with_shapes_of(canvas.enlarged(around), self._painted(around), canvas.scale)
-        left, top = box[0] - around[0], box[1] - around[1]
-        return painted.crop((left, top, left + box[2] - box[0], top + box[3] - box[1]))
+            around = self._around(box)
+            return self._painted(box, around, canvas.crop(around))
+        inner = grown(box, self._shapes_reach, canvas.size, canvas.wrap)
+        around = self._around(inner)
+        enlarged = canvas.enlarged(around)
+        painted = self._painted(inner, around, canvas.with_photo(enlarged, around))
+        return _part(with_shapes_of(_part(enlarged, inner, around), painted, canvas.scale), box, inner)
 
-    def _painted(self, box: Box) -> Image.Image:
+    def _around(self, box: Box) -> Box:
+        return grown(box, self.painter.generator.margin, self.canvas.size, self.canvas.wrap)
+
+    def _painted(self, box: Box, around: Box, seen: Image.Image) -> Image.Image:
+        """A box, from what is seen of the canvas around it."""
         canvas, painter = self.canvas, self.painter
-        around = grown(box, painter.generator.margin, canvas.size, canvas.wrap)
         margins = margins_of(around, painter.generator.margin, canvas)
         corner = torch.tensor([[around[1], around[0]]], device=painter.device)
-        tile = painter._tensor(canvas.crop(around))
-        painted = self.paint(tile, margins, corner, canvas.size[0] if canvas.wrap else None)
+        painted = self.paint(painter._tensor(seen), margins, corner, canvas.size[0] if canvas.wrap else None)
         left, top = box[0] - around[0] - margins.left, box[1] - around[1] - margins.top
         return painter._image(painted[..., top : top + box[3] - box[1], left : left + box[2] - box[0]])
 
@@ -369,6 +381,11 @@ class OverlaidStrokes:
         """As `Strokes.reach`."""
         return max(strokes.reach for strokes, _ in self.layers)
 
+    @property
+    def shares_work(self) -> bool:
+        """As `Strokes.shares_work`."""
+        return all(strokes.shares_work for strokes, _ in self.layers)
+
     def tiles(self) -> Iterator[Box]:
         """As `Strokes.tiles`."""
         return self.layers[0][0].tiles()
@@ -382,14 +399,27 @@ class OverlaidStrokes:
         return laid
 
 
+def painted_tiles(strokes: "Strokes | OverlaidStrokes", boxes: Sequence[Box]) -> Iterator[tuple[Box, Image.Image]]:
+    """The boxes in order, each with what is painted there; on a processor several are painted at a time."""
+    if strokes.shares_work and len(boxes) > 1:
+        yield from side_by_side(strokes.tile, boxes)
+    else:
+        yield from ((box, strokes.tile(box)) for box in boxes)
+
+
 def _assembled(strokes: Strokes) -> Steps[Image.Image]:
     """All tiles of a picture, painted and put together."""
     painting, done = Image.new("RGB", strokes.canvas.size), 0
-    for box in strokes.tiles():
-        painting.paste(strokes.tile(box), box[:2])
+    for box, tile in painted_tiles(strokes, list(strokes.tiles())):
+        painting.paste(tile, box[:2])
         done += (box[2] - box[0]) * (box[3] - box[1])
         yield done / (painting.width * painting.height)
     return painting
+
+
+def _part(image: Image.Image, box: Box, of: Box) -> Image.Image:
+    """A box of a picture, from an image of another box around it."""
+    return image.crop((box[0] - of[0], box[1] - of[1], box[2] - of[0], box[3] - of[1]))
 
 
 def _fitting(rgb: Image.Image) -> Image.Image:

@@ -67,14 +67,15 @@ class Repainted:
 
     Args:
         photo: the photo.
-        painting: "RGB", small.
+        small: the photo, "RGB", as small as it was painted first.
+        painting: "RGB", of the same size.
         scale: how many times smaller it was painted.
         is_shown: whether the small painting is what is looked at first, so that this one has to keep its shapes.
     """
 
-    def __init__(self, photo: Canvas, painting: Image.Image, scale: float, is_shown: bool) -> None:
-        self.photo, self.painting, self.scale, self.share = photo, painting, scale, 1 / scale**2
-        self.is_shown = is_shown
+    def __init__(self, photo: Canvas, small: Image.Image, painting: Image.Image, scale: float, is_shown: bool) -> None:
+        self.photo, self.small, self.painting = photo, small, painting
+        self.scale, self.share, self.is_shown = scale, 1 / scale**2, is_shown
 
     @property
     def size(self) -> Size:
@@ -88,7 +89,11 @@ class Repainted:
 
     def crop(self, box: Box) -> Image.Image:
         """As `Canvas.crop`."""
-        return Image.blend(self.enlarged(box), self.photo.crop(box), self.share)
+        return self.with_photo(self.enlarged(box), box)
+
+    def with_photo(self, enlarged: Image.Image, box: Box) -> Image.Image:
+        """A part of the enlarged painting with its share of the photo."""
+        return Image.blend(enlarged, self.photo.crop(box), self.share)
 
     def enlarged(self, box: Box) -> Image.Image:
         """A part of the enlarged painting alone, "RGB"."""
@@ -103,8 +108,8 @@ class Repainted:
 
     def reduced(self, size: Size) -> Image.Image:
         """As `Canvas.reduced`."""
-        painting = resized(self.painting, size, Image.Resampling.BICUBIC, self.wrap)
-        return Image.blend(painting, self.photo.reduced(size), self.share)
+        layers = (resized(each, size, Image.Resampling.BICUBIC, self.wrap) for each in (self.painting, self.small))
+        return Image.blend(*layers, self.share)
 
 
 def stages(scale: float, brush: float) -> tuple[float, float]:

@@ -28,8 +28,9 @@ def scaled_steps(rgb: Image.Image, scale: float, brush: float, wrap: bool, paint
         return resized(painting, rgb.size, Image.Resampling.LANCZOS, wrap)
     larger, wider = stages(scale, brush)
     first = 1 / (1 + larger**2)  # share of all pixels that are painted
-    small = scaled_steps(rescaled(rgb, 1 / larger, wrap), wider, wider, wrap, painted)
-    canvas = Repainted(Loaded(rgb, wrap), (yield from stretched(small, 0, first)), larger, is_shown=scale > brush)
+    small = rescaled(rgb, 1 / larger, wrap)
+    painting = yield from stretched(scaled_steps(small, wider, wider, wrap, painted), 0, first)
+    canvas = Repainted(Loaded(rgb, wrap), small, painting, larger, is_shown=scale > brush)
     again = yield from stretched(painted(canvas.crop((0, 0, *rgb.size))), first, 1)
     return _with_shapes(canvas, again) if canvas.is_shown else again
 
