@@ -36,6 +36,7 @@ PEERS: dict[str, Callable[[], nn.Module]] = {
 }
 OURS = "styletransfer"
 SIZES = (256, 512, 768, 1024, 1536)
+PAUSE = 0.1  # seconds before each call: onnxruntime's threads go on spinning for a while after they are done
 SLOWEST = 1024  # pixels; of the peers larger pictures are not measured, which takes minutes
 COLORS = {OURS: "#c2410c", "Johnson 2016": "#1d4ed8", "AdaIN, Huang 2017": "#15803d", "CycleGAN, Zhu 2017": "#6b7280"}
 
@@ -47,6 +48,7 @@ def times_in_turn(calls: Mapping[str, Callable[[], object]], rounds: int) -> Tim
     taken: Times = {name: [] for name in calls}
     for turn in range(rounds + 1):
         for name, call in calls.items():
+            time.sleep(PAUSE)
             start = time.perf_counter()
             call()
             if turn:

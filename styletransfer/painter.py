@@ -214,7 +214,10 @@ class Painter:
             Of an "RGB" picture of at least 16x16 pixels, and of whether its left edge continues the right one, the
             painting in steps, strokes as wide as learned.
         """
-        plain = self._folded(Loaded(rgb), self.style_weights(mix))
+        return self.touch_of(self._folded(Loaded(rgb), self.style_weights(mix)))
+
+    def touch_of(self, plain: PlainGenerator | FrozenOnnxNetwork) -> Touch:
+        """As `frozen`, for a network that was folded already."""
         return lambda part, wrap: self._touched(plain, part, wrap)
 
     @torch.inference_mode()

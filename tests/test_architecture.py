@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "pipeline": {"images", "models", "packs", "hub", "data.crops"},
     "evaluation": BELOW,
     "moving": {"images", "models", "pipeline"},
-    "surround": BELOW - {"data"},
+    "surround": (BELOW - {"data"}) | {"moving"},
     "export": (BELOW - {"data"}) | {"page.look", "page.texts"},  # the same look and words
     "training": BELOW,
     # What is asked of a painting is written once, in the training's objective; nothing else of a training is light.

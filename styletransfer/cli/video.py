@@ -83,20 +83,7 @@ def _paint(
     source: Path,
     output: Path,
 ) -> None:
-    from styletransfer.moving.asked import USUAL_SIZE
-    from styletransfer.moving.steady import USUAL_STEADINESS
-    from styletransfer.moving.video import job_of
-
-    job = job_of(
-        pipeline,
-        source,
-        output,
-        settings,
-        size=options.size or USUAL_SIZE,
-        steadiness=USUAL_STEADINESS if options.steadiness is None else options.steadiness,
-        pack=options.pack or "",
-        most_seconds=options.most_seconds,
-    )
+    job = _job(options, pipeline, settings, source, output)
     if options.json:
         return _tell(job)
     said = _say_new(job.notes, 0)
@@ -111,6 +98,31 @@ def _paint(
             say(f"kept what was painted in {output}")
         raise
     _say_new(job.notes, said)
+
+
+def _job(
+    options: argparse.Namespace,
+    pipeline: "StyleTransferPipeline",
+    settings: "PaintSettings",
+    source: Path,
+    output: Path,
+) -> "Job":
+    from styletransfer.moving import asked
+    from styletransfer.moving.steady import USUAL_STEADINESS
+    from styletransfer.moving.video import job_of
+    from styletransfer.surround import film
+
+    is_sphere = film.is_sphere(source, options.panorama)
+    return (film.sphere_job_of if is_sphere else job_of)(
+        pipeline,
+        source,
+        output,
+        settings,
+        size=options.size or (film if is_sphere else asked).USUAL_SIZE,
+        steadiness=USUAL_STEADINESS if options.steadiness is None else options.steadiness,
+        pack=options.pack or "",
+        most_seconds=options.most_seconds,
+    )
 
 
 def _tell(job: "Job") -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from styletransfer.errors import InputError, Sentence
 from styletransfer.images.colors import fill_hidden
 from styletransfer.images.files import fit_long_side, write_whole
-from styletransfer.moving.asked import USUAL_SIZE, FramePainter, check_output, check_turns
+from styletransfer.moving.asked import USUAL_SIZE, check_output, check_turns, frame_painter
 from styletransfer.moving.frames import Clip, Form, Frame, even_note
 from styletransfer.moving.kinds import ANIMATION_FORMATS
 from styletransfer.moving.steady import USUAL_STEADINESS
@@ -134,7 +134,7 @@ class AnimationJob:
         painter.check(settings)
         self.clip, self.source, self.output = clip, source, output
         self._check_memory(clip.form)
-        self._frames = FramePainter(painter, settings, clip.form.size, steadiness)
+        self._frames = frame_painter(painter, settings, clip.form.size, steadiness)
         self._painted: list[tuple[Image.Image, int]] = []  # each with its ticks
         self.seconds = 0.0
 

@@ -21,15 +21,13 @@ class FramePainter:
     """Paints frames in all settings of a painting.
 
     Args:
-        painter: has the styles.
         settings: of the painting.
         size: (width, height) of the frames.
-        steadiness: 0 to 1.
+        steady: paints them.
     """
 
-    def __init__(self, painter: Painter, settings: PaintSettings, size: tuple[int, int], steadiness: float) -> None:
-        self.settings = settings
-        self.steady = SteadyPainter(painter.parts(settings.mix), size, settings.stroke_scale(size), steadiness)
+    def __init__(self, settings: PaintSettings, size: tuple[int, int], steady: SteadyPainter) -> None:
+        self.settings, self.steady = settings, steady
         self._mask = None if settings.mask is None else soft_mask(settings.mask, size)
 
     def paint(self, frame: Frame) -> np.ndarray:
@@ -40,6 +38,12 @@ class FramePainter:
         pictures = Image.fromarray(frame.rgb), Image.fromarray(painting)
         laid = finish(*pictures, strength=settings.strength, keep_colors=settings.keep_colors, mask=self._mask)
         return np.asarray(laid)
+
+
+def frame_painter(painter: Painter, settings: PaintSettings, size: tuple[int, int], steadiness: float) -> FramePainter:
+    """Of plain frames; steadiness is 0 to 1."""
+    parts, scale = painter.parts(settings.mix), settings.stroke_scale(size)
+    return FramePainter(settings, size, SteadyPainter(parts, size, scale, steadiness))
 
 
 def check_turns(settings: PaintSettings, size: int, steadiness: float) -> None:

@@ -2,13 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from styletransfer.errors import Sentence
 from styletransfer.images.files import unsaved
-from styletransfer.moving.asked import USUAL_SIZE, FramePainter, check_output, check_turns
+from styletransfer.moving.asked import USUAL_SIZE, FramePainter, check_output, check_turns, frame_painter
 from styletransfer.moving.frames import Clip, Form, Frame
 from styletransfer.moving.joining import join
 from styletransfer.moving.kinds import VIDEO_FORMATS
@@ -41,6 +41,8 @@ class VideoJob:
         InputError: no video that can be read, settings out of bounds, or a result that cannot be written there.
     """
 
+    facts: Mapping[str, object] = {}  # of this kind of job: pieces of another kind are not gone on with
+
     def __init__(
         self,
         painter: Painter,
@@ -60,10 +62,10 @@ class VideoJob:
         self._sound = source if clip is None else None
         self.clip = VideoFile(source, size) if clip is None else clip
         self.settings = settings
-        self._frames = FramePainter(painter, settings, self.form.size, steadiness)
+        self._frames = self._frame_painter(painter, steadiness)
         record = record_of(settings, source.name, pack)
         self._comment = json.dumps({**record, "steadiness": steadiness})
-        facts = {"record": record, "size": self.form.size, "steadiness": steadiness, "version": VERSION}
+        facts = {"record": record, "size": self.form.size, "steadiness": steadiness, "version": VERSION, **self.facts}
         with _written(output):
             self._segments = Segments(output, key_of(source, facts), self.form)
         self._notes: list[Sentence] = []
@@ -110,6 +112,9 @@ class VideoJob:
             is_some = bool(self._segments.done)
             self._segments.done = recorded
         return is_some
+
+    def _frame_painter(self, painter: Painter, steadiness: float) -> FramePainter:
+        return frame_painter(painter, self.settings, self.form.size, steadiness)
 
     def discard(self) -> None:
         """Throw away what was painted."""

@@ -160,7 +160,7 @@ class SteadyPainter:
         if past is None or is_cut(past.screen, screen):
             self.shot.restart()
             past = None
-        place = STAYS if past is None else _place(past, screen)
+        place = STAYS if past is None else self._place(past, screen)
         anew = _is_too_far(place)  # the camera has left its canvas behind: a new one begins
         frame, covered, window = _laid(screen, STAYS if anew else place)
         old = None if past is None else _moved(past, place if anew else None, window)
@@ -175,6 +175,11 @@ class SteadyPainter:
             painting = again(frame, window, trust, history)
         self.past = Past(window, frame, painting, covered, screen, place)
         return self._shown(painting, window, place)
+
+    def _place(self, past: Past, screen: np.ndarray) -> Similarity:
+        """Where the frame lies on the canvas, so that what the camera sees stays where it was."""
+        move = camera_move(gray(past.screen), gray(screen))
+        return past.place if move is STAYS else past.place @ _whole(cv2.invertAffineTransform(move))
 
     def _news(self, trust: np.ndarray, covered: np.ndarray) -> list[Box] | None:
         """Boxes of whole cells around all that was not painted before; None where the whole is painted as fast."""
@@ -268,12 +273,6 @@ def resume(painter: SteadyPainter, state: Mapping[str, np.ndarray]) -> None:
         *(state[name] for name in ("frame", "painting", "covered", "screen")),
         STAYS if np.array_equal(state["place"], STAYS) else state["place"],
     )
-
-
-def _place(past: Past, screen: np.ndarray) -> Similarity:
-    """Where the frame lies on the canvas, so that what the camera sees stays where it was."""
-    move = camera_move(gray(past.screen), gray(screen))
-    return past.place if move is STAYS else past.place @ _whole(cv2.invertAffineTransform(move))
 
 
 def _is_too_far(place: Similarity) -> bool:

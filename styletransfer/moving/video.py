@@ -43,9 +43,9 @@ def job_of(
     if suffix in VIDEO_FORMATS:
         clip = AnimationFile(source, size, for_video=True) if is_animation(source) else None
         job = VideoJob(painter, source, output, settings, pack=pack, clip=clip, **turns)
-        return _short(job, most_seconds)
+        return short(job, most_seconds)
     clip = AnimationFile(source, size) if is_animation(source) else VideoFile(source, size)
-    return _short(AnimationJob(painter, clip, source, output, settings, **turns), most_seconds)
+    return short(AnimationJob(painter, clip, source, output, settings, **turns), most_seconds)
 
 
 def paint_video(
@@ -88,7 +88,8 @@ def paint_video(
     return job.notes
 
 
-def _short(job: Job, most: float | None) -> Job:
+def short(job: Job, most: float | None) -> Job:
+    """The job itself; raises InputError where its source lasts longer than so many seconds."""
     seconds = float(job.clip.form.count / job.clip.form.rate)
     if most is not None and seconds > most:
         job.discard()

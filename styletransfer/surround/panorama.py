@@ -91,14 +91,14 @@ def sphere_steps(
     start = sphere.heading(np.asarray(rgb))
 
     def painted(each: Image.Image) -> Steps[Image.Image]:
-        return _painted(np.asarray(each), painter.frozen(each, mix))
+        return painted_sphere(np.asarray(each), painter.frozen(each, mix))
 
     turned = Image.fromarray(np.roll(np.asarray(rgb), -start, axis=1))
     painting = yield from scaled_steps(turned, scale, brush, True, painted)
     return Image.fromarray(np.roll(np.asarray(painting), start, axis=1))
 
 
-def _painted(picture: np.ndarray, touch: Touch) -> Steps[Image.Image]:
+def painted_sphere(picture: np.ndarray, touch: Touch) -> Steps[Image.Image]:
     """The picture painted once, strokes as wide as learned: the band first, then over it each pole."""
     height = len(picture)
     ring = _rows(height, LATITUDE + MEETING / 2), _rows(height, LATITUDE - MEETING / 2)

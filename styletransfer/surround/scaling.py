@@ -8,6 +8,8 @@ from styletransfer.images.finishing import shapes_reach, with_shapes_of
 from styletransfer.models.canvas import Loaded, Repainted, cut_around, rescaled, resized, stages
 from styletransfer.steps import Steps, stretched
 
+ROWS = 512  # of a painting at a time: whole cells
+
 Painting = Callable[[Image.Image], Steps[Image.Image]]  # of a picture as it is, strokes as wide as learned
 
 
@@ -36,8 +38,14 @@ def scaled_steps(rgb: Image.Image, scale: float, brush: float, wrap: bool, paint
 
 
 def _with_shapes(canvas: Repainted, painting: Image.Image) -> Image.Image:
-    """The whole painting, with the shapes of the small one that was painted over."""
-    (width, height), edge = canvas.size, shapes_reach(canvas.scale) if canvas.wrap else 0
-    around = (-edge, 0, width + edge, height)
-    painting = cut_around(painting, around) if canvas.wrap else painting
-    return with_shapes_of(canvas.enlarged(around), painting, canvas.scale).crop((edge, 0, edge + width, height))
+    """The whole painting, with the shapes of the small one that was painted over; a few rows at a time."""
+    (width, height), reach = canvas.size, shapes_reach(canvas.scale)
+    edge, found = reach if canvas.wrap else 0, Image.new("RGB", canvas.size)
+    for top in range(0, height, ROWS):
+        bottom = min(height, top + ROWS)
+        above, below = max(0, top - reach), min(height, bottom + reach)
+        box = (-edge, above, width + edge, below)
+        rows = cut_around(painting, box) if canvas.wrap else painting.crop(box)
+        rows = with_shapes_of(canvas.enlarged(box), rows, canvas.scale)
+        found.paste(rows.crop((edge, top - above, edge + width, bottom - above)), (0, top))
+    return found
