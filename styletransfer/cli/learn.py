@@ -73,6 +73,7 @@ def _learn(options: argparse.Namespace) -> int:
     # Modules that need torch are imported here, so that --help and mistyped arguments are answered at once.
     from styletransfer.images.files import save_picture
     from styletransfer.learning.learner import Learner, check_output, checked_minutes
+    from styletransfer.packs.contents import style_name
 
     if options.leash:
         end_with_stdin()
@@ -82,7 +83,7 @@ def _learn(options: argparse.Namespace) -> int:
         raise InputError("There is no folder {folder} for {name}: make it first.", **_place(options.preview))
     learner = Learner(
         options.painting,
-        name=options.name or options.output.name,
+        name=options.name or style_name(options.output.name),
         title=options.title,
         base=options.base,
         photos=_photos(options.photos) if options.photos else (),

@@ -1,6 +1,7 @@
 """What the folder of a style pack may hold: file names, style names, sizes; and the one reader of its JSON files."""
 
 import json
+import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -87,6 +88,14 @@ def is_style_name(name: str) -> bool:
     return 0 < len(name) <= 64 and all(
         part.isascii() and part.isalnum() and part == part.lower() for part in name.split("-")
     )
+
+
+def style_name(text: str) -> str:
+    """What a style can be named after a file or folder: "My_Painting 2" becomes "my-painting-2".
+
+    Returns the text itself where nothing would be left.
+    """
+    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:64].rstrip("-") or text
 
 
 def is_style_table(styles: Any) -> bool:

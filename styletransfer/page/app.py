@@ -429,6 +429,7 @@ def _connect_rest(page: gr.Blocks, parts: Parts, events: Events, version: int) -
         events.calls,
         current,
         parts.codes,
+        trigger_mode="always_last",  # otherwise what changes while the last call is on its way would be lost
         preprocess=False,
         queue=False,
         show_progress="hidden",

@@ -37,6 +37,12 @@ def test_a_pack_and_a_preview_are_written_and_paint(command, tmp_path, capsys):
     assert main([photo, "--pack", pack, "--style", "mine", "-o", painting]) == 0
 
 
+def test_a_folder_of_any_name_is_a_style(command, tmp_path, capsys):
+    folder = tmp_path / "My_Painting (2)"
+    assert main([*command[:-5], str(folder), *command[-4:], "--steps", "1"]) == 0, capsys.readouterr().err
+    assert load_pack(folder).styles == {"my-painting-2": "My Painting 2"}
+
+
 def test_progress_comes_as_lines_of_json(command, capsys):
     assert main([*command, "--steps", "1", "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
