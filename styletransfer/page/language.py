@@ -84,6 +84,9 @@ SENTENCES = {
     "A video needs even sides: its last row or column of pixels is there twice.": (
         "视频的边长必须是偶数：最后一行或一列像素重复了一次。"
     ),
+    "The file does not say that it is a sphere: tell the player, or name it .mp4.": (
+        "文件没有标明这是全景视频：请在播放器中选择全景，或将文件命名为 .mp4。"
+    ),
     "The video's high dynamic range was brought into the range of usual screens.": (
         "视频的高动态范围已转换到普通屏幕的范围。"
     ),
