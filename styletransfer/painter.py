@@ -21,6 +21,7 @@ from styletransfer.models.canvas import (
     Repainted,
     grown,
     margins_of,
+    part_of,
     rescaled,
     resized,
     scaled_size,
@@ -310,7 +311,7 @@ class Strokes:
         around = self._around(inner)
         enlarged = canvas.enlarged(around)
         painted = self._painted(inner, around, canvas.with_photo(enlarged, around))
-        return _part(with_shapes_of(_part(enlarged, inner, around), painted, canvas.scale), box, inner)
+        return part_of(with_shapes_of(part_of(enlarged, inner, around), painted, canvas.scale), box, inner)
 
     def _around(self, box: Box) -> Box:
         return grown(box, self.painter.generator.margin, self.canvas.size, self.canvas.wrap)
@@ -418,11 +419,6 @@ def _assembled(strokes: Strokes) -> Steps[Image.Image]:
         done += (box[2] - box[0]) * (box[3] - box[1])
         yield done / (painting.width * painting.height)
     return painting
-
-
-def _part(image: Image.Image, box: Box, of: Box) -> Image.Image:
-    """A box of a picture, from an image of another box around it."""
-    return image.crop((box[0] - of[0], box[1] - of[1], box[2] - of[0], box[3] - of[1]))
 
 
 def _fitting(rgb: Image.Image) -> Image.Image:

@@ -94,7 +94,8 @@ def with_shapes_of(small: Image.Image, painting: Image.Image, scale: float) -> I
         as that was at whole cells of 4 pixels.
     """
     step = _coarseness(scale)
-    apart = np.asarray(small, dtype=np.float32) - np.asarray(painting)
+    apart = np.array(small, dtype=np.float32)
+    apart -= np.asarray(painting)
     deviation = math.sqrt(max(0.1, (SHAPES * scale) ** 2 - (step**2 - 1) / 4))  # of what the coarse grid leaves to do
     if step > 1:
         below, right = (-side % step for side in apart.shape[:2])
@@ -105,7 +106,8 @@ def with_shapes_of(small: Image.Image, painting: Image.Image, scale: float) -> I
         blurred = cv2.resize(blurred, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
     levels = blurred[: painting.height, : painting.width]
     levels += np.asarray(painting)
-    return Image.fromarray(np.clip(levels, 0, 255, out=levels).round().astype(np.uint8))
+    np.clip(np.rint(levels, out=levels), 0, 255, out=levels)
+    return Image.fromarray(levels.astype(np.uint8))
 
 
 def shapes_reach(scale: float) -> int:

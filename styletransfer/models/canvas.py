@@ -175,6 +175,11 @@ def grown(box: Box, margin: int, size: Size, wrap: bool = False) -> Box:
     return max(0, left - margin), top, min(width, right + margin), bottom
 
 
+def part_of(image: Image.Image, box: Box, around: Box) -> Image.Image:
+    """A box of a picture, from the image of another box around it."""
+    return image.crop((box[0] - around[0], box[1] - around[1], box[2] - around[0], box[3] - around[1]))
+
+
 def margins_of(around: Box, margin: int, canvas: Canvas) -> Sides:
     """What of a box with its margin is not wanted: nothing on a side where the picture ends."""
     (width, height), (left, top, right, bottom) = canvas.size, around

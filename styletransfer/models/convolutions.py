@@ -18,8 +18,8 @@ class DoublingConv(nn.Conv2d):
     four times the channels makes all four (Shi 2016), a fraction of the memory to move.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, device: torch.device | None = None) -> None:
-        super().__init__(in_channels, out_channels, 3, device=device)
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3)
         self.register_buffer("settled", None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

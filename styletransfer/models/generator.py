@@ -9,6 +9,7 @@ have something to start from where the photo is calm.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,7 +18,6 @@ import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from styletransfer.models.convolutions import DoublingConv, between_fours, rectified
 
@@ -102,14 +102,11 @@ class StyledConv(nn.Module):
         """The same layer for one style and frozen moments, as a plain convolution."""
         gain = (style_weights @ self.scale * moments.rstd)[0]
         shift = (style_weights @ self.shift)[0]
-        sizes = self.conv.in_channels, self.conv.out_channels, 3
-        doubling, padding = isinstance(self.conv, DoublingConv), {"padding": 1, "padding_mode": self.conv.padding_mode}
-        # Made without drawing random numbers.
-        conv = skip_init(DoublingConv, *sizes[:2]) if doubling else skip_init(nn.Conv2d, *sizes, **padding)
+        conv = deepcopy(self.conv)  # of the same kind, and no random numbers are drawn
         conv.weight.data = self.conv.weight.float() * gain[:, None, None, None]
         conv.bias.data = (self.conv.bias.float() - moments.mean[0]) * gain + shift
         conv = conv.to(dtype=self.conv.weight.dtype, memory_format=torch.channels_last)
-        return conv.settle() if doubling else conv
+        return conv.settle() if isinstance(conv, DoublingConv) else conv
 
 
 class Generator(ModelMixin, ConfigMixin):

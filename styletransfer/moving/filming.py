@@ -113,6 +113,10 @@ class VideoJob:
             self._segments.done = recorded
         return is_some
 
+    def _told(self, file: Path) -> list[Sentence]:
+        """Let the whole file say what its frames do not, before it takes its name; returns notes."""
+        return []
+
     def _frame_painter(self, painter: Painter, steadiness: float) -> FramePainter:
         return frame_painter(painter, self.settings, self.form.size, steadiness)
 
@@ -143,6 +147,7 @@ class VideoJob:
         self._notes = join(
             self._segments.paths(), self._sound, part, self.output.suffix.lower(), self.form, self._comment
         )
+        self._notes += self._told(part)
         with part.open("rb") as file:
             os.fsync(file.fileno())  # some disks say only now that they are full
         part.replace(self.output)

@@ -3,11 +3,13 @@
 A file is a tree of boxes: four bytes of size, four of kind, then what is inside (ISO/IEC 14496-12, section 4.2).
 """
 
-import os
+import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
+
+from styletransfer.images.files import whole_file
 
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov"})
 SPHERICAL = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
@@ -51,7 +53,7 @@ def say_spherical(path: Path) -> bool:
     """Let the file say so; returns whether it could be said. The file is replaced whole or left as it was.
 
     Raises:
-        OSError: the file cannot be written.
+        InputError: the file cannot be written.
     """
     index = _index(path)
     if index is None:
@@ -67,16 +69,11 @@ def say_spherical(path: Path) -> bool:
     _grow(changed, video.start, len(box))
     _grow(changed, 0, len(box))
     changed[video.end : video.end] = box
-    part = path.with_name(path.name + ".sphere")
-    try:
-        with path.open("rb") as old, part.open("wb") as new:
-            _copy(old, new, place)
-            new.write(changed)
-            old.seek(place + len(data))
-            _copy(old, new, None)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with path.open("rb") as old, whole_file(path) as new:
+        _copy(old, new, place)
+        new.write(changed)
+        old.seek(place + len(data))
+        shutil.copyfileobj(old, new, CHUNK)
     return True
 
 
@@ -154,10 +151,7 @@ def _moved_chunks(data: bytearray, count: int) -> bool:
     return True
 
 
-def _copy(old, new, count: int | None) -> None:  # noqa: ANN001 binary files
-    while count is None or count > 0:
-        piece = old.read(CHUNK if count is None else min(CHUNK, count))
-        if not piece:
-            return
-        new.write(piece)
-        count = None if count is None else count - len(piece)
+def _copy(old: BinaryIO, new: BinaryIO, count: int) -> None:
+    """So many bytes."""
+    for start in range(0, count, CHUNK):
+        new.write(old.read(min(CHUNK, count - start)))

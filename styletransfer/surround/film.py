@@ -34,7 +34,7 @@ class SphereShot(Shot):
     """The networks of a mix, which paint band and poles with the statistics of a shot."""
 
     @torch.inference_mode()
-    def run(self, canvas: np.ndarray, corner: tuple[int, int]) -> np.ndarray:  # noqa: ARG002 the sphere has no corner
+    def run(self, canvas: np.ndarray, corner: tuple[int, int]) -> np.ndarray:
         """As `Shot.run`, of the whole sphere."""
         picture = canvas.round().clip(0, 255).astype(np.uint8)
         return sum(
@@ -51,10 +51,10 @@ class SphereSteadyPainter(SteadyPainter):
         width = max(CELLS, round(self.inner[0] / CELLS) * CELLS)
         self.inner, self.shot = (width, width // 2), SphereShot(parts)
 
-    def _place(self, past: Past, screen: np.ndarray) -> Similarity:  # noqa: ARG002 it never moves
+    def _place(self, past: Past, screen: np.ndarray) -> Similarity:
         return STAYS
 
-    def _news(self, trust: np.ndarray, covered: np.ndarray) -> list[Box] | None:  # noqa: ARG002
+    def _news(self, trust: np.ndarray, covered: np.ndarray) -> list[Box] | None:
         return None  # a part of a sphere is no picture that the networks could paint alone
 
     def _remembered(
@@ -78,11 +78,10 @@ class SphereVideoJob(VideoJob):
         steady = SphereSteadyPainter(painter.parts(self.settings.mix), self.form.size, scale, steadiness)
         return FramePainter(self.settings, self.form.size, steady)
 
-    def _join(self) -> None:
-        super()._join()
-        is_said = self.output.suffix.lower() in SUFFIXES and say_spherical(self.output)
-        if not is_said:
-            self._notes.append(Sentence("The file does not say that it is a sphere: tell the player, or name it .mp4."))
+    def _told(self, file: Path) -> list[Sentence]:
+        if self.output.suffix.lower() in SUFFIXES and say_spherical(file):
+            return []
+        return [Sentence("The file does not say that it is a sphere: tell the player, or name it .mp4.")]
 
 
 def is_sphere(source: Path, is_asked: bool) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from PIL import Image
 
 from styletransfer.images.finishing import shapes_reach, with_shapes_of
-from styletransfer.models.canvas import Loaded, Repainted, cut_around, rescaled, resized, stages
+from styletransfer.models.canvas import Loaded, Repainted, grown, part_of, rescaled, resized, stages
 from styletransfer.steps import Steps, stretched
 
 ROWS = 512  # of a painting at a time: whole cells
@@ -39,13 +39,11 @@ def scaled_steps(rgb: Image.Image, scale: float, brush: float, wrap: bool, paint
 
 def _with_shapes(canvas: Repainted, painting: Image.Image) -> Image.Image:
     """The whole painting, with the shapes of the small one that was painted over; a few rows at a time."""
-    (width, height), reach = canvas.size, shapes_reach(canvas.scale)
-    edge, found = reach if canvas.wrap else 0, Image.new("RGB", canvas.size)
+    (width, height), painted = canvas.size, Loaded(painting, canvas.wrap)
+    found, reach = Image.new("RGB", canvas.size), shapes_reach(canvas.scale)
     for top in range(0, height, ROWS):
-        bottom = min(height, top + ROWS)
-        above, below = max(0, top - reach), min(height, bottom + reach)
-        box = (-edge, above, width + edge, below)
-        rows = cut_around(painting, box) if canvas.wrap else painting.crop(box)
-        rows = with_shapes_of(canvas.enlarged(box), rows, canvas.scale)
-        found.paste(rows.crop((edge, top - above, edge + width, bottom - above)), (0, top))
+        box = (0, top, width, min(height, top + ROWS))
+        around = grown(box, reach, canvas.size, canvas.wrap)
+        rows = with_shapes_of(canvas.enlarged(around), painted.crop(around), canvas.scale)
+        found.paste(part_of(rows, box, around), (0, top))
     return found

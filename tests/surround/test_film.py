@@ -15,6 +15,7 @@ from small_generators import random_generator
 from sphere_kit import photo_sphere
 
 from styletransfer.errors import InputError
+from styletransfer.moving.video import job_of
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.settings import PaintSettings
 from styletransfer.surround.boxes import TOLD, is_spherical, say_spherical
@@ -117,6 +118,10 @@ def test_a_killed_painting_goes_on_and_other_settings_begin_anew(tmp_path, pipel
     list(again.steps())
     for one, other in zip(frames_of(tmp_path / "out.mp4"), frames_of(tmp_path / "whole.mp4"), strict=True):
         assert apart(one, other) == 0
+    started = sphere_job_of(pipeline, source, tmp_path / "b.mp4", PaintSettings.of("wave"))
+    for begun, _ in zip(started.steps(), range(5), strict=False):
+        assert begun < 1
+    assert job_of(pipeline, source, tmp_path / "b.mp4", PaintSettings.of("wave")).resumed == 0
 
 
 def test_what_is_not_twice_as_wide_as_high_is_refused(tmp_path, pipeline, sphere):
