@@ -27,8 +27,11 @@ def test_a_doubling_convolution_leaves_an_even_place_even_in_a_coarse_dtype(dtyp
     with torch.no_grad():
         exact, coarse = conv(x), conv.to(dtype).settle()
         assert (coarse(x.to(dtype)) - exact).abs().mean() <= 8 * torch.finfo(dtype).eps * exact.abs().mean()
-        painted = coarse(even)
-    assert (painted == painted[..., :1, :1]).all()
+        painted = coarse(even).double()
+    sums = coarse.settled.double().sum(dim=(2, 3)).unflatten(0, (8, 4))  # exact: weights are multiples of one unit
+    assert torch.equal(sums, sums[:, :1].expand_as(sums))
+    # Processors add in orders of their own, so a sum close to the middle of two numbers may become either.
+    assert (painted - painted[..., :1, :1]).abs().max() <= torch.finfo(dtype).eps * painted.abs().max()
     assert coarse.settled.dtype == dtype
     assert "settled" not in "".join(coarse.state_dict())
 
