@@ -80,10 +80,10 @@ class Segments:
         writer.close()
         name = f"{len(self.done):05}"
         writer.path.replace(self.folder / f"{name}.mp4")
-        if state is not None:
-            _saved(self._state_path(name), state)
+        # At once: who is interrupted while the state is written keeps this piece, too.
         self.done.append(Segment(name, writer.start, writer.start + writer.length, writer.frames))
         if state is not None:
+            _saved(self._state_path(name), state)
             self._record()
 
     def paths(self) -> Iterator[tuple[Path, Segment]]:

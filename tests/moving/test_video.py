@@ -193,8 +193,9 @@ def test_work_goes_on_where_a_kill_has_left_it_and_paints_the_same(tmp_path, pip
     assert all(np.array_equal(one, other) for one, other in zip(painted, expected, strict=True))
     whole, made = content_of(tmp_path / "whole.mp4"), content_of(tmp_path / "out.mp4")
     assert len(made.frames) == 40 and made.times == whole.times and made.samples == whole.samples
-    # libx264 itself does not always make the same of the same frames.
-    assert all(difference(one, other) < 2 for one, other in zip(made.frames, whole.frames, strict=True))
+    # libx264 does not always make the same of the same frames: both files are near what was painted.
+    for file in (made, whole):
+        assert max(difference(*pair) for pair in zip(file.frames, expected, strict=True)) < 7
     assert not hidden_folder(tmp_path / "out.mp4").exists()
 
 
