@@ -18,16 +18,18 @@ from pathlib import Path
 from statistics import median
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
 from benchmarks.peers import AdaIN, cyclegan_network, johnson_network
+from styletransfer.models.eight_bits import EightBitConv, Levels, multiplies_eight_bits
 from styletransfer.models.generator import Generator
 from styletransfer.models.memory import keep_freed_memory
 from styletransfer.packs.folder import load_pack
-from styletransfer.painter import Painter, place_of
+from styletransfer.painter import Painter
 
 PEERS: dict[str, Callable[[], nn.Module]] = {
     "Johnson 2016": johnson_network,
@@ -83,11 +85,11 @@ def call_of(name: str, pack: Path, size: int) -> Callable[[], object]:
 
 def table_calls(pack: Path, size: int) -> dict[str, Callable[[], object]]:
     """Everything that is compared at one size, by the name of its row."""
-    device, dtype = place_of("cpu")
-    generator = load_pack(pack).to(device).convolve_in(dtype).eval()
+    painter = Painter(load_pack(pack), device="cpu")
+    generator = painter.generator
     weights = generator.style_weights({next(iter(generator.styles)): 1.0})
     tensor = torch.rand(1, 3, size, size)
-    kind = str(dtype).removeprefix("torch.")
+    kind = str(painter.dtype).removeprefix("torch.")
     calls = {f"{OURS}, pipeline ({kind})": call_of(OURS, pack, size)}
     calls[f"{OURS}, network alone ({kind})"] = lambda: generator(tensor, weights)
     calls |= {f"{name}, float32": call_of(name, pack, size) for name in PEERS}
@@ -124,16 +126,21 @@ def onnx_call(pack: Path, size: int) -> dict[str, Callable[[], object]]:
     return {f"{OURS}, pipeline (onnxruntime, float32)": lambda: painter(photo, style)}
 
 
-def body_share(generator: Generator, size: int, rounds: int) -> tuple[float, float]:
-    """(GFLOP/s of a residual convolution, of a product of large matrices), both in the pipeline's arithmetic."""
+def body_share(generator: Generator, size: int, rounds: int) -> tuple[float, float, str]:
+    """GFLOP/s of a residual convolution with its padding, and of a product of large matrices in the dtype named."""
     dtype, cells = generator.to_rgb.weight.dtype, size // 4 + 6
     conv = generator.body[0].conv
     x = torch.rand(1, conv.in_channels, cells, cells).to(dtype, memory_format=torch.channels_last)
     one, other = (torch.rand(2048, 2048).to(dtype) for _ in range(2))
-    taken = times_in_turn({"conv": lambda: conv(x), "matrix": lambda: one @ other}, rounds)
+    calls = {"conv": lambda: conv(x), "matrix": lambda: one @ other}
+    if multiplies_eight_bits():
+        levels = (x.float() * 255).to(torch.uint8)
+        brief = EightBitConv(conv, Levels.between(*torch.tensor([0.0, 1.0, 0.5])[:, None].expand(3, x.shape[1])))
+        calls["conv"] = lambda: brief(F.pad(levels, (1, 1, 1, 1), mode="reflect"))
+    taken = times_in_turn(calls, rounds)
     work = {"conv": 2 * cells**2 * conv.weight.numel(), "matrix": 2 * 2048**3}
     rates = {name: work[name] / median(taken[name]) / 1e6 for name in work}
-    return rates["conv"], rates["matrix"]
+    return rates["conv"], rates["matrix"], str(dtype).removeprefix("torch.")
 
 
 # ---- the curves ------------------------------------------------------------------------------------------------------
@@ -193,7 +200,7 @@ def draw(points: Mapping[str, list[tuple]], label: str, file: Path) -> None:
 # ---- all of it -------------------------------------------------------------------------------------------------------
 
 
-def table(taken: Times, size: int, threads: int, rates: tuple[float, float]) -> str:
+def table(taken: Times, size: int, threads: int, rates: tuple[float, float, str]) -> str:
     """The page speed.md."""
     middle = {name: median(times) for name, times in taken.items()}
     johnson, rounds = middle["Johnson 2016, float32"], min(map(len, taken.values()))
@@ -216,8 +223,9 @@ def table(taken: Times, size: int, threads: int, rates: tuple[float, float]) -> 
             f"* Against the fastest mode of the Johnson network: pipeline {best / ours:.1f} times, network alone "
             f"{best / network:.1f} times.",
             f"* Network alone against CycleGAN's generator: {cyclegan / network:.0f} times.",
-            f"* A residual convolution runs at {rates[0]:.0f} GFLOP/s, {100 * rates[0] / rates[1]:.0f} % of what a "
-            f"product of large matrices reaches on this machine in the same arithmetic ({rates[1]:.0f} GFLOP/s).",
+            f"* A residual convolution with its mirrored padding runs at {rates[0]:.0f} GFLOP/s, "
+            f"{100 * rates[0] / rates[1]:.0f} % of what a product of large matrices reaches on this machine in "
+            f"{rates[2]} ({rates[1]:.0f} GFLOP/s).",
             "",
             "![Time against size](speed-time.png)",
             "",
@@ -248,7 +256,7 @@ def main() -> None:
     if args.memory_of:
         print(added_memory(args.memory_of, args.pack, args.size))
         return
-    rates = body_share(load_pack(args.pack).convolve_in(place_of("cpu")[1]), args.size, args.rounds)
+    rates = body_share(Painter(load_pack(args.pack), device="cpu").generator, args.size, args.rounds)
     taken = times_in_turn(table_calls(args.pack, args.size), args.rounds)
     page = table(taken, args.size, args.threads, rates)
     print(page)

@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
@@ -160,21 +159,13 @@ def parts_of(pipeline: StyleTransferPipeline, size: tuple[int, int]) -> dict[str
     weights = painter.generator.style_weights(mix)
     photo = torch.rand(1, 3, size[1], size[0]) * 2 - 1
     plain = painter.generator.fold(weights, painter.generator.measure(photo, weights))
-    stem, *body = list(plain.convs)[:-4]
-    brief = photo.to(painter.dtype)
-    cells = network._cells(brief)
-    x = torch.relu(stem(cells))
-    blocks = cpu_ms(lambda: through_blocks(x, body))
-    encoder = cpu_ms(lambda: torch.relu_(stem(network._cells(brief))))
+    brief = photo.to(plain.stem.weight.dtype)
+    cells, one, whole_picture = network._cells(brief), network.Sides(1, 1, 1, 1), network.Sides(0, 0, 0, 0)
+    x = torch.relu(plain.stem(cells))
+    blocks = cpu_ms(lambda: plain.blocks(x, one.around, whole_picture.cut))
+    encoder = cpu_ms(lambda: torch.relu_(plain.stem(network._cells(brief))))
     whole = cpu_ms(lambda: plain(photo))
     return {"whole": whole, "encoder": encoder, "residual blocks": blocks, "decoder": whole - encoder - blocks}
-
-
-def through_blocks(x: Tensor, body: list[torch.nn.Module]) -> Tensor:
-    """The residual blocks alone, as the network has them."""
-    for first, second in zip(body[::2], body[1::2], strict=True):
-        x = x + second(torch.relu_(first(x)))
-    return x
 
 
 def network_table(pipeline: StyleTransferPipeline) -> list[str]:

@@ -29,6 +29,7 @@ from styletransfer.models.canvas import (
     tiles_of,
 )
 from styletransfer.models.crew import side_by_side
+from styletransfer.models.eight_bits import multiplies_eight_bits
 from styletransfer.models.generator import STRIDE, Generator, PlainGenerator
 from styletransfer.models.onnx_network import FrozenOnnxNetwork, OnnxNetwork
 from styletransfer.packs import folder as packs
@@ -72,7 +73,7 @@ class Painter:
         generator: in float32; it is moved to `device` and its convolutions run in `dtype` from here on.
         folder: the pack it came from, for its sample pictures.
         device: where to paint; the fastest one there is when None.
-        dtype: of the convolutions; bfloat16 where the device computes it natively when None, else float32.
+        dtype: of the convolutions; when None the fastest: int8, bfloat16 or float32, as the device has them.
         backend: "torch", or "onnx" for onnxruntime, which paints on the processor in float32.
 
     Raises:
@@ -89,7 +90,7 @@ class Painter:
         backend: str = "torch",
     ) -> None:
         self.device, self.dtype = place_of(device, dtype, backend)
-        self.generator = generator.to(self.device).convolve_in(self.dtype).eval()
+        self.generator = _convolving(generator.to(self.device), self.dtype).eval()
         self.folder, self.backend = folder, backend
         self._onnx = OnnxNetwork.of(self.generator) if backend == "onnx" else None
 
@@ -146,7 +147,7 @@ class Painter:
     def placed(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "Painter":
         """The painter itself, moved to what is given."""
         self.device, self.dtype = place_of(device or self.device, dtype or self.dtype, self.backend)
-        self.generator = self.generator.to(self.device).convolve_in(self.dtype)
+        self.generator = _convolving(self.generator.to(self.device), self.dtype)
         return self
 
     def check(self, settings: PaintSettings) -> None:
@@ -466,11 +467,18 @@ def place_of(
             raise InputError("The backend onnx paints on the processor in float32: leave device and dtype out.")
         return torch.device("cpu"), torch.float32
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return device, dtype or fastest_dtype(device)
+    has_eight_bits = device.type == "cpu" and multiplies_eight_bits()
+    if dtype == torch.int8 and not has_eight_bits:
+        raise InputError("This device has no fast 8-bit arithmetic: leave dtype out, or give bfloat16 or float32.")
+    return device, dtype or (torch.int8 if has_eight_bits else fastest_dtype(device))
+
+
+def _convolving(generator: Generator, dtype: torch.dtype) -> Generator:
+    return generator.convolve_in(dtype, rest=fastest_dtype(next(generator.parameters()).device))
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively; elsewhere it would be emulated, slower than float32."""
+    """The fastest to train in, too: bfloat16 where the hardware multiplies it natively, elsewhere float32."""
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device) >= (8, 0)
     else:

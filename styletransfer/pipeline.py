@@ -30,7 +30,7 @@ class StyleTransferPipeline(Painter):
         generator: in float32; it is moved to `device` and its convolutions run in `dtype` from here on.
         folder: the pack it came from, for its sample pictures.
         device: where to paint; the fastest one there is when None.
-        dtype: of the convolutions; bfloat16 where the device computes it natively when None, else float32.
+        dtype: of the convolutions; when None the fastest: int8, bfloat16 or float32, as the device has them.
         backend: "torch", or "onnx" for onnxruntime, which paints on the processor in float32.
     """
 
@@ -59,7 +59,7 @@ class StyleTransferPipeline(Painter):
             local_files_only: take what is in the cache, and ask the Hub nothing.
             torch_dtype: of the convolutions, as diffusers calls it; the same as `dtype`.
             device: where to paint; the fastest one there is when None.
-            dtype: of the convolutions; bfloat16 where the device computes it natively when None, else float32.
+            dtype: of the convolutions; when None the fastest: int8, bfloat16 or float32, as the device has them.
             backend: "torch", or "onnx" for onnxruntime, which paints on the processor in float32.
 
         Raises:

@@ -14,6 +14,7 @@ from small_generators import random_generator
 import styletransfer
 from styletransfer import painter as painting_room
 from styletransfer.catalog import shipped_catalog
+from styletransfer.errors import InputError
 from styletransfer.images.files import Picture, load_picture, picture_to_tensor, tensor_to_picture
 from styletransfer.models.generator import Generator, Sides
 from styletransfer.packs import folder as packs
@@ -327,15 +328,27 @@ def test_the_same_call_gives_the_same_picture_in_any_thread(painter: StyleTransf
 def test_the_default_arithmetic_paints_nearly_the_same(pack: Path, photo: Image.Image) -> None:
     exact = StyleTransferPipeline.from_pretrained(pack, device="cpu", dtype=torch.float32)
     default = StyleTransferPipeline.from_pretrained(pack, device="cpu")
-    assert default.dtype == painting_room.fastest_dtype(torch.device("cpu"))
+    eight_bits, others = painting_room.multiplies_eight_bits(), painting_room.fastest_dtype(torch.device("cpu"))
+    assert default.dtype == (torch.int8 if eight_bits else others)
     brief = StyleTransferPipeline.from_pretrained(pack, device="cpu", dtype=torch.bfloat16)
     for style in ("wave", {"night": 1, "alps": 2}):
         expected = exact(photo, style)
         for painter in (default, brief):
             difference = np.abs(pixels(painter(photo, style)) - pixels(expected))
             assert difference.mean() <= 2
-            assert difference.max() <= 16
+            # Eight bits do not hold what is furthest from the mean: single pixels may be further off.
+            assert (np.quantile(difference, 0.999) if painter.dtype == torch.int8 else difference.max()) <= 16
         assert farthest(brief(photo, style), expected) > 0  # it was another arithmetic
+
+
+def test_eight_bits_are_refused_where_the_device_has_none(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(painting_room, "multiplies_eight_bits", lambda: False)
+    default = StyleTransferPipeline.from_pretrained(pack, device="cpu")
+    assert default.dtype == painting_room.fastest_dtype(torch.device("cpu"))
+    with pytest.raises(InputError, match="8-bit"):
+        StyleTransferPipeline.from_pretrained(pack, device="cpu", dtype=torch.int8)
+    with pytest.raises(InputError, match="8-bit"):
+        default.to(torch.int8)
 
 
 # ---------------------------------------------------------------- tiles

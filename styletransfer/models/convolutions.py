@@ -1,13 +1,15 @@
 """Convolutions that spare memory traffic: at twice the resolution computed at the lower one, and with their ReLU."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
+
+Step = Callable[[Tensor], Tensor]
 
 
 class DoublingConv(nn.Conv2d):
@@ -95,6 +97,35 @@ def between_fours(conv: nn.Conv2d) -> nn.Conv2d:
     fours.weight.data = weight.reshape(4 * outside, 4 * inside, 3, 3)
     fours.bias.data = conv.bias.detach().float().repeat_interleave(4)
     return fours.to(conv.weight.device, conv.weight.dtype, memory_format=torch.channels_last)
+
+
+class PlainBlocks(nn.Module):
+    """Residual blocks of two convolutions each."""
+
+    def __init__(self, convs: Sequence[nn.Conv2d]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(convs)
+
+    def forward(self, x: Tensor, around: Step, inside: Step) -> Tensor:
+        """(1, C, h, w), mirrored `around` before each layer; `inside` cuts what a block's result has no place for."""
+        for first, second in zip(self.convs[::2], self.convs[1::2], strict=True):
+            inner = rectified(around(x), first.weight, first.bias)
+            x = F.conv2d(around(inner), second.weight, second.bias).add_(inside(x))
+        return x
+
+
+class PlainEnd(nn.Module):
+    """From quarter resolution to the colors: (1, C, h, w) -> (1, 12, 2h, 2w), before the last pixel shuffle."""
+
+    def __init__(self, up_half: DoublingConv, narrow: nn.Conv2d, up_full: DoublingConv, to_rgb: nn.Conv2d) -> None:
+        super().__init__()
+        self.up_half, self.narrow, self.up_full, self.to_rgb = up_half, narrow, up_full, between_fours(to_rgb)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        x = F.pixel_shuffle(self.up_half.rectified_fours(x), 2)
+        x = rectified(x, self.narrow.weight, self.narrow.bias, padding=1)
+        return self.to_rgb(self.up_full.rectified_fours(x))
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ have something to start from where the photo is calm.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import torch
@@ -19,7 +19,8 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from styletransfer.models.convolutions import DoublingConv, between_fours, rectified
+from styletransfer.models.convolutions import DoublingConv, PlainBlocks, PlainEnd, rectified
+from styletransfer.models.eight_bits import FrozenBlocks, MeasuredBlocks, RecentMixes
 
 STRIDE = 4  # pixels per cell of the quarter-resolution grid
 RIM = 12  # pixels of mirrored photo painted round the picture and cut off: padding leaves its traces there
@@ -143,6 +144,7 @@ class Generator(ModelMixin, ConfigMixin):
         self.narrow = StyledConv(nn.Conv2d(half, quarter, 3, padding=1), count)
         self.up_full = StyledConv(DoublingConv(quarter, quarter), count)
         self.to_rgb = nn.Conv2d(channels // 4, 3, 3, padding=1)
+        self._eight_bits: RecentMixes | None = None
 
     @property
     def styles(self) -> dict[str, str]:
@@ -154,8 +156,13 @@ class Generator(ModelMixin, ConfigMixin):
         """How far a pixel sees, in pixels, rounded up to whole cells: a tile with this margin equals the whole."""
         return STRIDE * (len(self.body) + 6)
 
-    def convolve_in(self, dtype: torch.dtype) -> "Generator":
-        """Run the convolutions in `dtype` (for use, not for training); styles and statistics stay in float32."""
+    def convolve_in(self, dtype: torch.dtype, rest: torch.dtype = torch.float32) -> "Generator":
+        """Run the convolutions in `dtype` (for use, not for training); styles and statistics stay in float32.
+
+        int8: the residual blocks have 8-bit arithmetic when a single picture is painted, all else is in `rest`.
+        """
+        self._eight_bits = RecentMixes() if dtype == torch.int8 else None
+        dtype = rest if dtype == torch.int8 else dtype
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 module.to(dtype=dtype, memory_format=torch.channels_last)
@@ -219,10 +226,26 @@ class Generator(ModelMixin, ConfigMixin):
         """The same network for one style mix (1, S) and frozen statistics, as plain convolutions."""
         with torch.no_grad():
             convs = [layer.fold(style_weights, m) for layer, m in zip(self._styled(), statistics, strict=True)]
-            return PlainGenerator([*convs, between_fours(self.to_rgb)], self.config.grain)
+            stem, *body, up_half, narrow, up_full = convs
+            blocks = PlainBlocks(body)
+            if self._eight_bits is not None:
+                blocks = FrozenBlocks(body, *self._scales_and_shifts(style_weights))
+            return PlainGenerator(stem, blocks, PlainEnd(up_half, narrow, up_full, self.to_rgb), self.config.grain)
 
     def _styled(self) -> Iterator[StyledConv]:
         return iter((self.stem, *self.body, self.up_half, self.narrow, self.up_full))
+
+    def _scales_and_shifts(self, weights: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """(C,) of a mix (1, S), of the stem and of the residual blocks."""
+        layers = (self.stem, *self.body)
+        return [(weights @ layer.scale)[0] for layer in layers], [(weights @ layer.shift)[0] for layer in layers]
+
+    def _through_eight_bits(self, x: Tensor, weights: Tensor) -> tuple[Tensor, list[Moments]]:
+        """The residual blocks, measured: (1, C, h, w) in and out."""
+        convs = [layer.conv for layer in self.body]
+        make = partial(MeasuredBlocks, convs, *self._scales_and_shifts(weights), EPSILON)
+        painted, measured = self._eight_bits.of(tuple(weights[0].tolist()), make)(x, Sides(1, 1, 1, 1).around)
+        return painted.to(x.dtype), [Moments(*layer) for layer in measured]
 
     def _run(self, photo: Tensor, weights: Tensor, frozen: Statistics | None) -> tuple[Tensor, list[Moments]]:
         measured = []
@@ -239,8 +262,12 @@ class Generator(ModelMixin, ConfigMixin):
         stem, *body, up_half, narrow, up_full = map(styled, self._styled())
         height, width = photo.shape[-2:]
         x = _relu(stem(_cells(photo.to(self.to_rgb.weight.dtype))))
-        for first, second in zip(body[::2], body[1::2], strict=True):
-            x = second(_relu(first(x))).add_(x)
+        if self._eight_bits is not None and given is None and len(photo) == 1 and not torch.is_grad_enabled():
+            x, moments = self._through_eight_bits(x, weights)
+            measured += moments
+        else:
+            for first, second in zip(body[::2], body[1::2], strict=True):
+                x = second(_relu(first(x))).add_(x)
         x = _relu(up_half(_without_alternation(_without_outer_cells(x), Sides(2, 2, 2, 2))))
         x = self.to_rgb(_relu(up_full(_relu(narrow(x)))))
         return torch.tanh(x[..., LATE_RIM : LATE_RIM + height, LATE_RIM : LATE_RIM + width].float()), measured
@@ -299,9 +326,9 @@ def _kinship(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
 class PlainGenerator(nn.Module):
     """A generator folded for one style and one picture: convolutions only. (1, 3, H, W) -> (1, 3, H, W)."""
 
-    def __init__(self, convs: Sequence[nn.Conv2d], grain: float) -> None:
+    def __init__(self, stem: nn.Conv2d, blocks: PlainBlocks | FrozenBlocks, end: PlainEnd, grain: float) -> None:
         super().__init__()
-        self.convs, self.grain = nn.ModuleList(convs), grain
+        self.stem, self.blocks, self.end, self.grain = stem, blocks, end, grain
 
     def forward(self, photo: Tensor, corner: Tensor | None = None, around: int | None = None) -> Tensor:
         """(1, 3, H, W) in [-1, 1] -> painting of the same shape; `corner` and `around` as for `with_grain`."""
@@ -321,22 +348,17 @@ class PlainGenerator(nn.Module):
         Returns:
             (1, 3, height, width) in [-1, 1].
         """
-        stem, *body, up_half, narrow, up_full, to_rgb = self.convs
-        photo = with_grain(tile, self.grain, corner, around).to(to_rgb.weight.dtype)
+        photo = with_grain(tile, self.grain, corner, around).to(self.stem.weight.dtype)
         rim, one, two = (margins.chosen(0, width) for width in (RIM, 1, 2))
-        shrinking = margins.chosen(2, 0)
-        x = rectified(one.around(_cells(photo, rim)), stem.weight, stem.bias)
-        for first, second in zip(body[::2], body[1::2], strict=True):
-            inner = rectified(one.around(x), first.weight, first.bias)
-            x = F.conv2d(one.around(inner), second.weight, second.bias).add_(shrinking.cut(x))
+        x = rectified(one.around(_cells(photo, rim)), self.stem.weight, self.stem.bias)
+        x = self.blocks(x, one.around, margins.chosen(2, 0).cut).to(photo.dtype)
         x = margins.chosen(0, (RIM - LATE_RIM) // STRIDE).cut(x)
-        x = F.pixel_shuffle(up_half.rectified_fours(_without_alternation(x, two)), 2)
-        x = up_full.rectified_fours(rectified(x, narrow.weight, narrow.bias, padding=1))
+        x = self.end(_without_alternation(x, two))
         # Rows that fill up the last cell lie beyond an edge, as the rim does.
         height, width = tile.shape[-2:]
         late = margins.chosen(_LATE_REACH, LATE_RIM)
         late = late._replace(right=late.right + -width % STRIDE, bottom=late.bottom + -height % STRIDE)
-        return torch.tanh(late.cut(F.pixel_shuffle(to_rgb(x), 2)).float())
+        return torch.tanh(late.cut(F.pixel_shuffle(x, 2)).float())
 
 
 def with_grain(photo: Tensor, amount: float, corner: Tensor | None = None, around: int | None = None) -> Tensor:

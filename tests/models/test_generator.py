@@ -7,13 +7,14 @@ from small_generators import random_generator
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from styletransfer.models.convolutions import DoublingConv
+from styletransfer.models.convolutions import DoublingConv, PlainBlocks, PlainEnd
 from styletransfer.models.generator import (
     EPSILON,
     RIM,
     STRIDE,
     Generator,
     Moments,
+    PlainGenerator,
     Share,
     blended,
     with_grain,
@@ -87,7 +88,8 @@ def test_folded_network_paints_the_same_picture(mix, height, width):
     expected = generator(photo, weights, statistics)
     folded = generator.fold(weights, statistics)
     assert (folded(photo) - expected).abs().max() <= 1e-4
-    assert {type(module) for module in folded.modules()} == {type(folded), nn.ModuleList, nn.Conv2d, DoublingConv}
+    kinds = {PlainGenerator, PlainBlocks, PlainEnd, nn.ModuleList, nn.Conv2d, DoublingConv}
+    assert {type(module) for module in folded.modules()} == kinds
     other = generator.fold(one_hot(generator, "night"), statistics)
     assert (other(photo) - expected).abs().mean() > 0.05
 

@@ -51,6 +51,7 @@ UNSEEN = {  # said to whoever starts the server, writes a pack or calls the libr
     "{name} is the video itself: give the painting another name.",
     "The backend is torch or onnx, not {value}.",
     "The backend onnx paints on the processor in float32: leave device and dtype out.",
+    "This device has no fast 8-bit arithmetic: leave dtype out, or give bfloat16 or float32.",
 }
 MAKERS = ("InputError", "Sentence", "say", "self._note")
 HAN = re.compile(r"[\u4e00-\u9fff]")
