@@ -183,7 +183,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pack", type=Path, help="folder of the style pack to paint with")
     parser.add_argument("--megapixels", type=float, nargs="+", default=[12, 48], help="sizes of the photos")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="threads of torch; stages that run side by side cannot be told apart"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="file to write the tables to")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
