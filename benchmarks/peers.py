@@ -20,6 +20,17 @@ def cyclegan_network() -> nn.Sequential:
     return nn.Sequential(*down, *blocks, *up, _conv(64, 3, 7, 1), nn.Tanh()).eval()
 
 
+def patchgan_network() -> nn.Sequential:
+    """The discriminator of CycleGAN: patches of 70 pixels (Isola 2017)."""
+    strides = ((64, 128, 2), (128, 256, 2), (256, 512, 1))
+    inner = [
+        layer
+        for inputs, outputs, stride in strides
+        for layer in (nn.Conv2d(inputs, outputs, 4, stride, 1), nn.InstanceNorm2d(outputs), nn.LeakyReLU(0.2))
+    ]
+    return nn.Sequential(nn.Conv2d(3, 64, 4, 2, 1), nn.LeakyReLU(0.2), *inner, nn.Conv2d(512, 1, 4, 1, 1)).eval()
+
+
 class AdaIN(nn.Module):
     """Huang (2017): VGG-19 up to relu4_1, the style's means and deviations, a mirrored decoder; one style is given."""
 
