@@ -20,9 +20,8 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone that was never installed
 
-from peers import cyclegan_network, patchgan_network
-from speed import cpu_name
-
+from benchmarks.peers import cyclegan_network, patchgan_network
+from benchmarks.speed import cpu_name
 from styletransfer.training.flags import parse_config
 from styletransfer.training.trainer import Trainer
 

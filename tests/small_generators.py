@@ -1,6 +1,7 @@
-"""Small networks whose styles differ, although nothing was trained."""
+"""Small networks whose styles differ, although nothing was trained, and photos for them."""
 
 import torch
+import torch.nn.functional as F
 
 from styletransfer.models.discriminator import Discriminator
 from styletransfer.models.generator import Generator
@@ -18,6 +19,13 @@ def random_generator(styles, channels=16, blocks=2, seed=0):
             elif name.endswith("shift"):
                 values.normal_(0, 0.5)
     return generator.eval()
+
+
+def random_photo(height, width, count=1, seed=0):
+    """Smooth places and fine grain, in [-1, 1]."""
+    source = torch.Generator().manual_seed(seed)
+    coarse = F.interpolate(torch.rand(count, 3, 5, 6, generator=source), (height, width), mode="bicubic")
+    return (coarse * 2 - 1 + 0.2 * torch.randn(count, 3, height, width, generator=source)).clamp(-1, 1)
 
 
 def random_discriminator(styles=2, seed=0, **sizes):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-Step = Callable[[Tensor], Tensor]
+Layer = Callable[[Tensor], Tensor]
 
 
 class DoublingConv(nn.Conv2d):
@@ -106,7 +106,7 @@ class PlainBlocks(nn.Module):
         super().__init__()
         self.convs = nn.ModuleList(convs)
 
-    def forward(self, x: Tensor, around: Step, inside: Step) -> Tensor:
+    def forward(self, x: Tensor, around: Layer, inside: Layer) -> Tensor:
         """(1, C, h, w), mirrored `around` before each layer; `inside` cuts what a block's result has no place for."""
         for first, second in zip(self.convs[::2], self.convs[1::2], strict=True):
             inner = rectified(around(x), first.weight, first.bias)

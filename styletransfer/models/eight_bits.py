@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from styletransfer.models.convolutions import Step
+from styletransfer.models.convolutions import Layer
 
 HIGHEST = 255
 REACH = 8.0  # deviations from the mean that 8 bits hold; what is further off is cut
@@ -93,7 +93,7 @@ class FrozenBlocks:
             first = EightBitConv(convs[place], stream, inner)
             self._blocks.append((stream, first, EightBitConv(convs[place + 1], inner)))
 
-    def __call__(self, x: Tensor, around: Step, inside: Step) -> Tensor:
+    def __call__(self, x: Tensor, around: Layer, inside: Layer) -> Tensor:
         """As `PlainBlocks`; float32."""
         x = x.float()
         for stream, first, second in self._blocks:
@@ -117,7 +117,7 @@ class MeasuredBlocks:
         self._convs = [EightBitConv(conv, levels) for conv, levels in zip(convs, self._given, strict=True)]
         self._styles = list(zip(scales[1:], shifts[1:], strict=True))
 
-    def __call__(self, x: Tensor, around: Step) -> tuple[Tensor, list[Measured]]:
+    def __call__(self, x: Tensor, around: Layer) -> tuple[Tensor, list[Measured]]:
         """(1, C, h, w) -> what the blocks make of it, float32, and what was measured in each layer."""
         x, measured = x.float(), []
         for place in range(0, len(self._convs), 2):
@@ -202,7 +202,7 @@ def multiplies_eight_bits() -> bool:
     return torch.allclose(values, torch.full_like(values, 109.0)) and bool((rectified == 109).all())
 
 
-def _whole(x: Tensor, levels: Callable[[Tensor], Tensor]) -> Tensor:
+def _whole(x: Tensor, levels: Layer) -> Tensor:
     """The levels, uint8, of (1, C, h, w), from what gives them with a half added; those may be overwritten.
 
     Band by band, so that what lies between stays in the cache; by way of int16, which is vectorized.

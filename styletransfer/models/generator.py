@@ -8,9 +8,9 @@ the network folds into plain convolutions. A faint grain, always the same, is la
 have something to start from where the photo is calm.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -19,7 +19,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from styletransfer.models.convolutions import DoublingConv, PlainBlocks, PlainEnd, rectified
+from styletransfer.models.convolutions import DoublingConv, Layer, PlainBlocks, PlainEnd, rectified
 from styletransfer.models.eight_bits import FrozenBlocks, MeasuredBlocks, RecentMixes
 
 STRIDE = 4  # pixels per cell of the quarter-resolution grid
@@ -43,7 +43,6 @@ class Moments(NamedTuple):
 
 
 Statistics = Sequence[Moments]  # one per normalized layer, in order
-Layer = Callable[[Tensor], Tensor]
 
 
 class Sides(NamedTuple):
@@ -227,8 +226,9 @@ class Generator(ModelMixin, ConfigMixin):
         with torch.no_grad():
             convs = [layer.fold(style_weights, m) for layer, m in zip(self._styled(), statistics, strict=True)]
             stem, *body, up_half, narrow, up_full = convs
-            blocks = PlainBlocks(body)
-            if self._eight_bits is not None:
+            if self._eight_bits is None:
+                blocks = PlainBlocks(body)
+            else:
                 blocks = FrozenBlocks(body, *self._scales_and_shifts(style_weights))
             return PlainGenerator(stem, blocks, PlainEnd(up_half, narrow, up_full, self.to_rgb), self.config.grain)
 
@@ -242,9 +242,13 @@ class Generator(ModelMixin, ConfigMixin):
 
     def _through_eight_bits(self, x: Tensor, weights: Tensor) -> tuple[Tensor, list[Moments]]:
         """The residual blocks, measured: (1, C, h, w) in and out."""
-        convs = [layer.conv for layer in self.body]
-        make = partial(MeasuredBlocks, convs, *self._scales_and_shifts(weights), EPSILON)
-        painted, measured = self._eight_bits.of(tuple(weights[0].tolist()), make)(x, Sides(1, 1, 1, 1).around)
+
+        def make() -> MeasuredBlocks:
+            convs = [layer.conv for layer in self.body]
+            return MeasuredBlocks(convs, *self._scales_and_shifts(weights), EPSILON)
+
+        blocks = self._eight_bits.of(tuple(weights[0].tolist()), make)
+        painted, measured = blocks(x, Sides(1, 1, 1, 1).around)
         return painted.to(x.dtype), [Moments(*layer) for layer in measured]
 
     def _run(self, photo: Tensor, weights: Tensor, frozen: Statistics | None) -> tuple[Tensor, list[Moments]]:

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 import torch.nn.functional as F
-from small_generators import random_generator
+from small_generators import random_generator, random_photo
 
 from styletransfer.models import eight_bits
 from styletransfer.models.eight_bits import EightBitConv, Levels, given_levels, multiplies_eight_bits
@@ -16,12 +16,6 @@ from styletransfer.models.generator import RecentMixes, Sides
 needs_eight_bits = pytest.mark.skipif(not multiplies_eight_bits(), reason="this processor has no fast 8-bit arithmetic")
 STYLES = {"wave": "The Wave", "night": "Night"}
 LEVEL = 2 / 255
-
-
-def photo_of(height, width, seed=0):
-    source = torch.Generator().manual_seed(seed)
-    coarse = F.interpolate(torch.rand(1, 3, 5, 6, generator=source), (height, width), mode="bicubic")
-    return (coarse * 2 - 1 + 0.2 * torch.randn(1, 3, height, width, generator=source)).clamp(-1, 1)
 
 
 def conv_of(weight, bias):
@@ -85,7 +79,7 @@ def test_a_channel_that_never_fires_does_no_harm():
 
 @torch.no_grad()
 def test_what_blocks_are_given_lies_within_their_levels(exact):
-    photo, weights = photo_of(120, 140), exact.style_weights({"wave": 1})
+    photo, weights = random_photo(120, 140), exact.style_weights({"wave": 1})
     given = []
     for layer in exact.body:
         layer.register_forward_pre_hook(lambda layer, inputs: given.append(inputs[0].clone()))
@@ -110,7 +104,7 @@ def test_what_blocks_are_given_lies_within_their_levels(exact):
 @pytest.mark.parametrize("mix", [{"wave": 1}, {"wave": 0.3, "night": 0.7}])
 @pytest.mark.parametrize("form", ["measured", "folded"])
 def test_eight_bits_paint_nearly_the_same(exact, brief, mix, form):
-    photo, weights = photo_of(61, 78), exact.style_weights(mix)
+    photo, weights = random_photo(61, 78), exact.style_weights(mix)
     expected = exact(photo, weights)
     painted = brief(photo, weights)
     if form == "folded":
@@ -124,7 +118,7 @@ def test_eight_bits_paint_nearly_the_same(exact, brief, mix, form):
 @needs_eight_bits
 @torch.no_grad()
 def test_what_is_measured_is_nearly_the_same(exact, brief):
-    photo, weights = photo_of(61, 78), exact.style_weights({"night": 1})
+    photo, weights = random_photo(61, 78), exact.style_weights({"night": 1})
     one, other = exact.measure(photo, weights), brief.measure(photo, weights)
     assert len(one) == len(other) == len(exact.body) + 4
     for first, second in zip(one, other, strict=True):
@@ -136,7 +130,7 @@ def test_what_is_measured_is_nearly_the_same(exact, brief):
 @needs_eight_bits
 @torch.no_grad()
 def test_a_tile_equals_its_place_in_the_whole(brief):
-    photo, weights = photo_of(250, 303), brief.style_weights({"wave": 1})
+    photo, weights = random_photo(250, 303), brief.style_weights({"wave": 1})
     folded = brief.fold(weights, brief.measure(F.avg_pool2d(photo, 2), weights))
     whole, margin = folded(photo), brief.margin
     left, top, right, bottom = 124, 100, 172, 148
@@ -156,7 +150,7 @@ def test_an_even_photo_stays_even(brief, level):
 @needs_eight_bits
 @torch.no_grad()
 def test_several_pictures_at_a_time_are_painted_as_before(exact, brief):
-    photos, weights = torch.cat([photo_of(40, 40), photo_of(40, 40, seed=1)]), torch.eye(2)
+    photos, weights = torch.cat([random_photo(40, 40), random_photo(40, 40, seed=1)]), torch.eye(2)
     torch.testing.assert_close(brief(photos, weights), exact(photos, weights), rtol=0, atol=1e-5)
 
 
@@ -167,7 +161,7 @@ def test_several_pictures_at_a_time_are_painted_as_before(exact, brief):
 @torch.no_grad()
 def test_threads_that_paint_other_mixes_do_not_disturb_each_other(brief):
     mixes = [brief.style_weights({"wave": 1, "night": share}) for share in torch.linspace(0, 3, 12).tolist()]
-    photo = photo_of(32, 40)
+    photo = random_photo(32, 40)
     expected = [brief(photo, mix) for mix in mixes]
     with ThreadPoolExecutor(4) as threads:
         again = list(threads.map(torch.no_grad()(lambda mix: brief(photo, mix)), mixes * 3))
@@ -186,7 +180,7 @@ def test_the_last_mixes_are_kept_and_a_copy_has_none():
 @needs_eight_bits
 @torch.no_grad()
 def test_other_weights_are_seen_after_another_arithmetic_was_asked_for(brief):
-    photo, weights = photo_of(32, 40), brief.style_weights({"wave": 1})
+    photo, weights = random_photo(32, 40), brief.style_weights({"wave": 1})
     before = brief(photo, weights)
     for layer in brief.body:
         layer.conv.weight.neg_()

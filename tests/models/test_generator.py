@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from small_generators import random_generator
+from small_generators import random_generator, random_photo
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -22,13 +22,6 @@ from styletransfer.models.generator import (
 
 STYLES = {"wave": "The Wave", "night": "Night", "alps": "High Alps"}  # not in the order of the alphabet
 LEVEL = 2 / 255  # one grey level, on the range -1 to 1
-
-
-def random_photo(height, width, count=1, seed=0):
-    """Smooth places and fine grain, in [-1, 1]."""
-    source = torch.Generator().manual_seed(seed)
-    coarse = F.interpolate(torch.rand(count, 3, 5, 6, generator=source), (height, width), mode="bicubic")
-    return (coarse * 2 - 1 + 0.2 * torch.randn(count, 3, height, width, generator=source)).clamp(-1, 1)
 
 
 def one_hot(generator, style):
