@@ -17,7 +17,7 @@ from torch.nn.utils import skip_init
 from styletransfer.models.convolutions import Layer
 
 HIGHEST = 255
-REACH = 8.0  # deviations from the mean that 8 bits hold; what is further off is cut
+REACH = 9.0  # deviations from the mean that 8 bits hold; what is further off is cut
 LEAST_UNIT = 1e-5
 BAND = 2**18  # numbers that are rounded at a time: a megabyte
 

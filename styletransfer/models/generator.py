@@ -98,14 +98,14 @@ class StyledConv(nn.Module):
             x, mean, rstd = torch.native_group_norm(x, *fused, n, c, h * w, c, EPSILON)
             return x if fuse else _affine(x, scale, shift), Moments(mean.float(), rstd.float())
 
-    def fold(self, style_weights: Tensor, moments: Moments) -> nn.Conv2d:
-        """The same layer for one style and frozen moments, as a plain convolution."""
+    def fold(self, style_weights: Tensor, moments: Moments, dtype: torch.dtype | None = None) -> nn.Conv2d:
+        """The same layer for one style and frozen moments, as a plain convolution; in its own dtype when None."""
         gain = (style_weights @ self.scale * moments.rstd)[0]
         shift = (style_weights @ self.shift)[0]
         conv = deepcopy(self.conv)  # of the same kind, and no random numbers are drawn
         conv.weight.data = self.conv.weight.float() * gain[:, None, None, None]
         conv.bias.data = (self.conv.bias.float() - moments.mean[0]) * gain + shift
-        conv = conv.to(dtype=self.conv.weight.dtype, memory_format=torch.channels_last)
+        conv = conv.to(dtype=dtype or self.conv.weight.dtype, memory_format=torch.channels_last)
         return conv.settle() if isinstance(conv, DoublingConv) else conv
 
 
@@ -224,7 +224,10 @@ class Generator(ModelMixin, ConfigMixin):
     def fold(self, style_weights: Tensor, statistics: Statistics) -> "PlainGenerator":
         """The same network for one style mix (1, S) and frozen statistics, as plain convolutions."""
         with torch.no_grad():
-            convs = [layer.fold(style_weights, m) for layer, m in zip(self._styled(), statistics, strict=True)]
+            brief = None if self._eight_bits is None else torch.float32  # what is rounded to levels is rounded once
+            dtypes = [brief if layer in self.body else None for layer in self._styled()]
+            folding = zip(self._styled(), statistics, dtypes, strict=True)
+            convs = [layer.fold(style_weights, moments, dtype) for layer, moments, dtype in folding]
             stem, *body, up_half, narrow, up_full = convs
             if self._eight_bits is None:
                 blocks = PlainBlocks(body)
