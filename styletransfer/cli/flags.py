@@ -4,8 +4,11 @@ import argparse
 import os
 import sys
 import threading
+from pathlib import Path
 
 from tqdm import tqdm
+
+from styletransfer.errors import InputError
 
 BAR = "{percentage:3.0f}%|{bar}| {elapsed}{postfix}"  # of tqdm, for work that ends by the clock
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells give it
@@ -26,6 +29,26 @@ def add_weights(parser: argparse.ArgumentParser, lpips: str) -> None:
         metavar="FILE",
         help=f"{lpips}: squeeze.pth of the Python package lpips, or a safetensors file",
     )
+
+
+def add_photos(parser: argparse.ArgumentParser, what_for: str) -> None:
+    """The flag for photos that something is learned from, read by `photo_files`."""
+    help_text = f"photos {what_for} (default: the examples that ship)"
+    parser.add_argument("--photos", type=Path, metavar="FOLDER", help=help_text)
+
+
+def photo_files(folder: Path) -> list[Path]:
+    """A picture, or those of a folder, in order. Raises InputError where there is none."""
+    from styletransfer.images.files import PICTURE_SUFFIXES
+
+    if folder.is_file():
+        return [folder]
+    if not folder.is_dir():
+        raise InputError("There is no file or folder {photo}: check the name.", photo=folder)
+    found = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
+    if not found:
+        raise InputError("There is no picture in {folder}: give a folder with photos.", folder=folder)
+    return found
 
 
 def count(text: str) -> int:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from styletransfer.cli.flags import BAR, INTERRUPTED, add_weights, count, end_with_stdin
+from styletransfer.cli.flags import (
+    BAR,
+    INTERRUPTED,
+    add_photos,
+    add_weights,
+    count,
+    end_with_stdin,
+    photo_files,
+)
 from styletransfer.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +66,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="STYLE",
         help="start from a style that ships, or a pack: a folder, or org/name[@revision] on the Hub (default: nearest)",
     )
-    add("--photos", type=Path, metavar="FOLDER", help="photos to learn on (default: the examples that ship)")
+    add_photos(parser, "to learn on")
     add("--preview", type=Path, metavar="FILE", help="paint the first photo into FILE whenever the style gets better")
 
 
@@ -86,7 +94,7 @@ def _learn(options: argparse.Namespace) -> int:
         name=options.name or style_name(options.output.name),
         title=options.title,
         base=options.base,
-        photos=_photos(options.photos) if options.photos else (),
+        photos=photo_files(options.photos) if options.photos else (),
         weights=network_weights(options),
     )
     _tell(options, *(f"note: {note}" for note in learner.notes), f"starting from {learner.base}")
@@ -128,19 +136,6 @@ def _tell(options: argparse.Namespace, *lines: str) -> None:
             print(json.dumps({"said": line}), flush=True)
         else:
             tqdm.write(line, file=sys.stderr)
-
-
-def _photos(folder: Path) -> list[Path]:
-    from styletransfer.images.files import PICTURE_SUFFIXES
-
-    if folder.is_file():
-        return [folder]
-    if not folder.is_dir():
-        raise InputError("There is no file or folder {photo}: check the name.", photo=folder)
-    found = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
-    if not found:
-        raise InputError("There is no picture in {folder}: give a folder with photos.", folder=folder)
-    return found
 
 
 def _place(path: Path) -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
 
+from styletransfer.cli import distill as distill_command
 from styletransfer.cli import evaluate as evaluate_command
 from styletransfer.cli import export as export_command
 from styletransfer.cli import hub as hub_commands
@@ -30,6 +31,7 @@ PROGRAM = "python -m styletransfer"
 COMMANDS = (
     *learn_command.COMMANDS,
     *optimize_command.COMMANDS,
+    *distill_command.COMMANDS,
     *evaluate_command.COMMANDS,
     *export_command.COMMANDS,
     *hub_commands.COMMANDS,
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return hub_commands.run(_Parser(prog=PROGRAM), arguments)
         if arguments and arguments[0] in evaluate_command.COMMANDS:  # for a photo of that name write ./evaluate
             return evaluate_command.run(arguments, _Parser)
-        for command in (export_command, learn_command, optimize_command):
+        for command in (distill_command, export_command, learn_command, optimize_command):
             if arguments and arguments[0] in command.COMMANDS:
                 return command.run(arguments, _Parser)
         return _run(_parser().parse_intermixed_args(arguments))

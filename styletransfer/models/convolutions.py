@@ -3,16 +3,47 @@
 import itertools
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 Layer = Callable[[Tensor], Tensor]
+_Settling = TypeVar("_Settling", bound="Settling")
 
 
-class DoublingConv(nn.Conv2d):
+class Settling(nn.Conv2d):
+    """A 3x3 convolution that is computed with four times the channels, the four pixels of a place beside one another.
+
+    What becomes one pixel a place by a pixel shuffle is a quarter as wide and as high: less memory to move.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, padding: int = 0) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=padding)
+        self.register_buffer("settled", None, persistent=False)
+
+    def fourfold(self) -> Tensor:
+        """(4 D, ., 3, 3), float32: the weights of the four pixels."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def settle(self: _Settling) -> _Settling:
+        """Compute the weights of the four pixels once, for use: what is learned later is not seen."""
+        self.settled = self._rounded(self.fourfold()).to(memory_format=torch.channels_last)
+        return self
+
+    def _rounded(self, fourfold: Tensor) -> Tensor:
+        """The weights of the four pixels in the dtype of the convolution."""
+        return fourfold.to(self.weight.dtype)
+
+    def _four_weights(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the four pixels."""
+        weight = self.fourfold() if self.settled is None else self.settled
+        return weight, self.bias.repeat_interleave(4)
+
+
+class DoublingConv(Settling):
     """A 3x3 convolution of a picture enlarged to twice its sides, without that larger picture ever being made.
 
     The enlarging is bilinear: transposed convolutions, and pixel shuffles with weights of their own, leave a grid. Each
@@ -20,22 +51,18 @@ class DoublingConv(nn.Conv2d):
     four times the channels makes all four (Shi 2016), a fraction of the memory to move.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, 3)
-        self.register_buffer("settled", None, persistent=False)
-
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) -> (N, D, 2h, 2w)."""
-        return F.pixel_shuffle(self._fours(x, F.conv2d), 2)
+        return F.pixel_shuffle(self.fours(x), 2)
+
+    def fours(self, x: Tensor, convolve: Callable[..., Tensor] = F.conv2d) -> Tensor:
+        """(N, C, h, w) -> (N, 4 D, h, w): what becomes (N, D, 2h, 2w) by a pixel shuffle."""
+        # What lies beyond an edge is its last place, as bilinear interpolation has it.
+        return convolve(F.pad(x, (1, 1, 1, 1), mode="replicate"), *self._four_weights())
 
     def rectified_fours(self, x: Tensor) -> Tensor:
-        """(N, C, h, w) -> (N, 4 D, h, w): what becomes (N, D, 2h, 2w) by a pixel shuffle, after a ReLU; for use."""
-        return self._fours(x, rectified)
-
-    def _fours(self, x: Tensor, convolve: Callable[..., Tensor]) -> Tensor:
-        weight = self.fourfold() if self.settled is None else self.settled
-        # What lies beyond an edge is its last place, as bilinear interpolation has it.
-        return convolve(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight, self.bias.repeat_interleave(4))
+        """The ReLU of `fours`; for use."""
+        return self.fours(x, rectified)
 
     def fourfold(self) -> Tensor:
         """(4 D, C, 3, 3), float32: the weights of the four pixels, for a picture that is not enlarged."""
@@ -44,11 +71,27 @@ class DoublingConv(nn.Conv2d):
             each = torch.einsum("pjk,qlm,dckm->dpqcjl", taps, taps, self.weight.float())
         return each.flatten(0, 2)
 
-    @torch.no_grad()
-    def settle(self) -> "DoublingConv":
-        """Compute the weights of the four pixels once, for use: what is learned later is not seen."""
-        self.settled = _rounded_alike(self.fourfold(), self.weight.dtype)
-        return self
+    def _rounded(self, fourfold: Tensor) -> Tensor:
+        return _rounded_alike(fourfold, self.weight.dtype)
+
+
+class EvenConv(Settling):
+    """A 3x3 convolution with zeros beyond the edges, also of pictures that are kept four pixels a place."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, padding=1)
+
+    def between_fours(self, x: Tensor) -> Tensor:
+        """(N, 4 C, h, w) -> (N, 4 D, h, w): the convolution of (N, C, 2h, 2w), before and after a pixel shuffle."""
+        return F.conv2d(x, *self._four_weights(), padding=1)
+
+    def fourfold(self) -> Tensor:
+        """(4 D, 4 C, 3, 3), float32: the weights of the four pixels, for four pixels a place."""
+        weight = self.weight.new_zeros((self.out_channels, 2, 2, self.in_channels, 2, 2, 3, 3), dtype=torch.float32)
+        for row, column, down, across in itertools.product(range(2), range(2), range(3), range(3)):
+            (far, below), (wide, beside) = divmod(row + down - 1, 2), divmod(column + across - 1, 2)
+            weight[:, row, column, :, below, beside, far + 1, wide + 1] = self.weight.detach()[:, :, down, across]
+        return weight.reshape(4 * self.out_channels, 4 * self.in_channels, 3, 3)
 
 
 def _rounded_alike(fourfold: Tensor, dtype: torch.dtype) -> Tensor:
@@ -65,7 +108,7 @@ def _rounded_alike(fourfold: Tensor, dtype: torch.dtype) -> Tensor:
     total = (taps.sum(dim=3, keepdim=True).mean(dim=1, keepdim=True) / unit).round()
     rank = rest.argsort(dim=3, descending=True).argsort(dim=3)
     rounded = (down + (rank < total - down.sum(dim=3, keepdim=True))) * unit
-    return rounded.reshape(fourfold.shape).to(dtype, memory_format=torch.channels_last)
+    return rounded.reshape(fourfold.shape).to(dtype)
 
 
 def bilinear_taps() -> Tensor:
@@ -77,26 +120,6 @@ def bilinear_taps() -> Tensor:
     left = [[0.75, 0.25, 0], [0.25, 0.75, 0.75], [0, 0, 0.25]]
     right = [[0.25, 0, 0], [0.75, 0.75, 0.25], [0, 0.25, 0.75]]
     return torch.tensor([left, right])
-
-
-def between_fours(conv: nn.Conv2d) -> nn.Conv2d:
-    """A convolution whose input and result are kept four pixels a place, as channels: less memory to move.
-
-    Args:
-        conv: (N, C, 2h, 2w) -> (N, D, 2h, 2w), 3x3, with zeros beyond the edges.
-
-    Returns:
-        The same from (N, 4 C, h, w) to (N, 4 D, h, w), both before their pixel shuffle.
-    """
-    inside, outside = conv.in_channels, conv.out_channels
-    fours = skip_init(nn.Conv2d, 4 * inside, 4 * outside, 3, padding=1)
-    weight = torch.zeros(outside, 2, 2, inside, 2, 2, 3, 3)
-    for row, column, down, across in itertools.product(range(2), range(2), range(3), range(3)):
-        (far, below), (wide, beside) = divmod(row + down - 1, 2), divmod(column + across - 1, 2)
-        weight[:, row, column, :, below, beside, far + 1, wide + 1] = conv.weight.detach()[:, :, down, across].float()
-    fours.weight.data = weight.reshape(4 * outside, 4 * inside, 3, 3)
-    fours.bias.data = conv.bias.detach().float().repeat_interleave(4)
-    return fours.to(conv.weight.device, conv.weight.dtype, memory_format=torch.channels_last)
 
 
 class PlainBlocks(nn.Module):
@@ -117,15 +140,15 @@ class PlainBlocks(nn.Module):
 class PlainEnd(nn.Module):
     """From quarter resolution to the colors: (1, C, h, w) -> (1, 12, 2h, 2w), before the last pixel shuffle."""
 
-    def __init__(self, up_half: DoublingConv, narrow: nn.Conv2d, up_full: DoublingConv, to_rgb: nn.Conv2d) -> None:
+    def __init__(self, up_half: DoublingConv, narrow: nn.Conv2d, up_full: DoublingConv, to_rgb: EvenConv) -> None:
         super().__init__()
-        self.up_half, self.narrow, self.up_full, self.to_rgb = up_half, narrow, up_full, between_fours(to_rgb)
+        self.up_half, self.narrow, self.up_full, self.to_rgb = up_half, narrow, up_full, to_rgb
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         x = F.pixel_shuffle(self.up_half.rectified_fours(x), 2)
         x = rectified(x, self.narrow.weight, self.narrow.bias, padding=1)
-        return self.to_rgb(self.up_full.rectified_fours(x))
+        return self.to_rgb.between_fours(self.up_full.rectified_fours(x))
 
 
 @torch.no_grad()

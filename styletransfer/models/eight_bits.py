@@ -19,7 +19,7 @@ from styletransfer.models.convolutions import Layer
 HIGHEST = 255
 REACH = 9.0  # deviations from the mean that 8 bits hold; what is further off is cut
 LEAST_UNIT = 1e-5
-BAND = 2**18  # numbers that are rounded at a time: a megabyte
+BAND = 5 * 2**18  # numbers that are rounded at a time: more than 512 pixels take, and they stay in the cache
 
 Measured = tuple[Tensor, Tensor]  # mean and inverse deviation of a layer, (1, C)
 

@@ -36,7 +36,7 @@ def run_facts(
     if url:
         facts[PROJECT] = url
     if seconds is not None:
-        facts["training time"] = _duration(seconds)
+        facts["training time"] = duration(seconds)
     return {**facts, "datasets": list(dict.fromkeys(datasets))} if datasets else facts
 
 
@@ -58,7 +58,7 @@ def _hardware(device: "torch.device", processes: int) -> str:
     return f"{cores} CPU core{'s' if cores > 1 else ''}{shared}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A time in at most two units: 45 s, 12 min, 3 h 20 min."""
     if seconds < 60:
         return f"{seconds:.0f} s"

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from styletransfer.models import convolutions
-from styletransfer.models.convolutions import DoublingConv, between_fours, rectified
+from styletransfer.models.convolutions import DoublingConv, EvenConv, rectified
 
 
 @pytest.mark.parametrize(("height", "width"), [(7, 9), (2, 1)])
@@ -38,11 +38,21 @@ def test_a_doubling_convolution_leaves_an_even_place_even_in_a_coarse_dtype(dtyp
 
 @torch.no_grad()
 def test_a_convolution_between_fours_is_the_one_of_the_pixels():
-    doubling, conv, x = DoublingConv(5, 4), torch.nn.Conv2d(4, 3, 3, padding=1), torch.randn(2, 5, 6, 7)
+    doubling, conv, x = DoublingConv(5, 4), EvenConv(4, 3), torch.randn(2, 5, 6, 7)
     fours = doubling.rectified_fours(x)
     assert fours.shape == (2, 16, 6, 7)
     expected = conv(F.relu(doubling(x)))
-    torch.testing.assert_close(F.pixel_shuffle(between_fours(conv)(fours), 2), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(F.pixel_shuffle(conv.between_fours(fours), 2), expected, rtol=0, atol=1e-5)
+    settled = conv.settle().between_fours(fours)
+    torch.testing.assert_close(F.pixel_shuffle(settled, 2), expected, rtol=0, atol=1e-5)
+
+
+def test_the_weights_between_fours_are_those_of_the_pixels_in_any_dtype():
+    conv = EvenConv(4, 3).to(torch.bfloat16)
+    settled = conv.settle().settled
+    assert settled.dtype == torch.bfloat16 and settled.shape == (12, 16, 3, 3)
+    used = settled[settled != 0].sort().values
+    assert torch.equal(used, conv.weight.flatten().repeat(4).sort().values)  # each pixel's, and nothing else
 
 
 def test_a_doubling_convolution_that_learns_is_not_settled():

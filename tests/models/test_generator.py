@@ -7,7 +7,7 @@ from small_generators import random_generator, random_photo
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from styletransfer.models.convolutions import DoublingConv, PlainBlocks, PlainEnd
+from styletransfer.models.convolutions import DoublingConv, EvenConv, PlainBlocks, PlainEnd
 from styletransfer.models.generator import (
     EPSILON,
     RIM,
@@ -81,7 +81,7 @@ def test_folded_network_paints_the_same_picture(mix, height, width):
     expected = generator(photo, weights, statistics)
     folded = generator.fold(weights, statistics)
     assert (folded(photo) - expected).abs().max() <= 1e-4
-    kinds = {PlainGenerator, PlainBlocks, PlainEnd, nn.ModuleList, nn.Conv2d, DoublingConv}
+    kinds = {PlainGenerator, PlainBlocks, PlainEnd, nn.ModuleList, nn.Conv2d, DoublingConv, EvenConv}
     assert {type(module) for module in folded.modules()} == kinds
     other = generator.fold(one_hot(generator, "night"), statistics)
     assert (other(photo) - expected).abs().mean() > 0.05
