@@ -63,12 +63,14 @@ def _distill(options: argparse.Namespace) -> int:
             reason=error.reason,
         ) from error
     distillation = Distillation(teacher, options.blocks, photos, features, device=place_of()[0], seed=options.seed)
+    blocks = f"{options.blocks} residual block{'s' * (options.blocks > 1)}"
+    say(f"{teacher.config['blocks']} residual blocks to {options.blocks}, from {len(photos)} photos")
     with tqdm(total=1.0, bar_format=BAR, disable=None) as bar:  # None: no bar unless on a terminal
         for terms in distillation.learn(options.steps):
             bar.update(distillation.steps / options.steps - bar.n)
             bar.set_postfix_str(f"{distillation.steps} steps, {127.5 * terms['pixels']:.1f} of 255 from the whole")
     save_distilled(options.output, pack, distillation, time.monotonic() - began)
-    say(f"pack: {options.output} ({options.blocks} residual blocks in place of {teacher.config['blocks']})")
+    say(f"pack: {options.output} ({blocks} in place of {teacher.config['blocks']})")
     return 0
 
 
