@@ -14,6 +14,7 @@ from styletransfer.images.files import Picture, load_picture, read_header
 from styletransfer.images.finishing import SoftMask, finish
 from styletransfer.images.strips import STRIP_ROWS, WRITTEN, StripReader, is_readable, strip_writer
 from styletransfer.models.canvas import Box, Size
+from styletransfer.models.memory import give_memory_back
 from styletransfer.painter import Painter, check_size, painted_tiles
 from styletransfer.results import embedded, save_result
 from styletransfer.settings import PaintSettings
@@ -169,6 +170,7 @@ def _finished(painter: Painter, rows: PassingRows, settings: PaintSettings) -> I
             band.paste(laid, (box[0], 0))
         yield (0, box[1], rows.size[0], box[3]), band
         rows.let_go(box[3] - strokes.reach)
+        give_memory_back()  # threads that paint side by side have a heap each, and the gaps in them add up
 
 
 def _bands(size: Size) -> Iterator[Box]:
