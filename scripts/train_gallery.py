@@ -1,4 +1,6 @@
-"""Train the packs of recipes/ one after the other, measure them, and copy them to styles/. A stopped run is continued.
+"""Train the packs of recipes/ one after the other, distill and measure them, and copy them to styles/.
+
+A stopped run is continued.
 
 python scripts/train_gallery.py --photos unseen/ --lpips-weights squeeze.pth --held-out monet=monet-held-out
 
@@ -23,6 +25,8 @@ from styletransfer.training.config import TrainingConfig, load_config, pairs
 ROOT = Path(__file__).resolve().parents[1]
 COMMON = ROOT / "recipes" / "common.yaml"
 FIRST = ROOT / "recipes" / "starry-night.yaml"
+BLOCKS = 3  # residual blocks that a pack which ships keeps
+CROPS = 1600  # that it learns from to paint with so few
 
 
 def main() -> None:
@@ -56,10 +60,10 @@ def recipes() -> list[Path]:
 
 
 def publish(recipe: Path, photos: str, lpips_weights: str | None, held_out: Mapping[str, str]) -> None:
-    """Train a pack by its recipe, measure it, write its card, and copy it to styles/."""
+    """Train a pack by its recipe, distill and measure it, write its card, and copy it to styles/."""
     config = load_config(COMMON, recipe)
     train(config, recipe)
-    pack = Path(config.output_dir, "pack")
+    pack = distilled(config)
     measure(config, pack, photos, lpips_weights, held_out)
     write_card(pack)
     place = ROOT / "styles" / recipe.stem
@@ -75,6 +79,19 @@ def train(config: TrainingConfig, recipe: Path) -> None:
     resume = ["--resume"] if any(checkpoint_folder(config).glob("step-*")) else []
     launch = [sys.executable, "-m", "accelerate.commands.launch", ROOT / "train_accelerate.py"]
     run([*launch, "--config", COMMON, "--config", recipe, *resume])
+
+
+def distilled(config: TrainingConfig) -> Path:
+    """The pack with fewer residual blocks; it is made where it is not there yet."""
+    whole, pack = (Path(config.output_dir, name) for name in ("pack", "distilled"))
+    if config.blocks <= BLOCKS:
+        return whole
+    if not pack.exists():
+        photos, weights = config.photos[0], config.content_network_weights
+        sizes = ["--blocks", str(BLOCKS), "--steps", str(CROPS)]
+        files = ["--photos", photos, *(("--content-network-weights", weights) if weights else ())]
+        run([sys.executable, "-m", "styletransfer", "distill", whole, "-o", pack, *sizes, *files])
+    return pack
 
 
 def measure(

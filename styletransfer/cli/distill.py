@@ -32,7 +32,7 @@ def run(arguments: Sequence[str], parser: type[argparse.ArgumentParser]) -> int:
     add("pack", metavar="PACK", help="a style pack: its folder, or org/name[@revision] on the Hub")
     add("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where the new pack goes")
     add("--blocks", type=count, default=3, metavar="N", help="residual blocks to keep (default: %(default)s)")
-    add("--steps", type=count, default=2000, metavar="N", help="crops to learn from (default: %(default)s)")
+    add("--steps", type=count, default=1600, metavar="N", help="crops to learn from (default: %(default)s)")
     add("--seed", type=int, default=0, metavar="N", help="of the crops (default: %(default)s)")
     add_photos(made, "to paint")
     add("--content-network-weights", metavar="FILE", help="safetensors file of SqueezeNet 1.1 (default: torchvision's)")

@@ -2,7 +2,7 @@
 
 Some blocks are left out, and what is left is shown photos and what the teacher made of them (Hinton 2015, with pictures
 in place of probabilities). No painting is needed, nor what the teacher learned from: its paintings are the target. A
-style that was learned by many blocks is kept by few, far better than few would have learned it; docs/speed.md measures.
+style that was learned by many blocks is kept by few, see docs/brushwork.md for what it costs.
 """
 
 import copy
