@@ -32,6 +32,7 @@ def run(arguments: Sequence[str], parser: type[argparse.ArgumentParser]) -> int:
     add("pack", metavar="PACK", help="a style pack: its folder, or org/name[@revision] on the Hub")
     add("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where the new pack goes")
     add("--blocks", type=count, default=3, metavar="N", help="residual blocks to keep (default: %(default)s)")
+    add("--student", metavar="PACK", help="a pack that was distilled before, to go on with")
     add("--steps", type=count, default=1600, metavar="N", help="crops to learn from (default: %(default)s)")
     add("--seed", type=int, default=0, metavar="N", help="of the crops (default: %(default)s)")
     add_photos(made, "to paint")
@@ -62,7 +63,10 @@ def _distill(options: argparse.Namespace) -> int:
             network=error.network,
             reason=error.reason,
         ) from error
-    distillation = Distillation(teacher, options.blocks, photos, features, device=place_of()[0], seed=options.seed)
+    begun = load_pack(Path(resolve_pack(options.student)), options.student) if options.student else None
+    distillation = Distillation(
+        teacher, options.blocks, photos, features, begun=begun, device=place_of()[0], seed=options.seed
+    )
     blocks = f"{options.blocks} residual block{'s' * (options.blocks > 1)}"
     say(f"{teacher.config['blocks']} residual blocks to {options.blocks}, from {len(photos)} photos")
     with tqdm(total=1.0, bar_format=BAR, disable=None) as bar:  # None: no bar unless on a terminal

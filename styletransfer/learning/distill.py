@@ -43,11 +43,12 @@ class Distillation:
         blocks: residual blocks that the student keeps, fewer than the teacher has.
         photos: files, of which crops are painted.
         features: by which paintings are compared besides their pixels; None: by pixels alone.
+        begun: a student from an earlier distillation, to go on with.
         device: where to learn; the processor when None.
         seed: of the crops.
 
     Raises:
-        InputError: the teacher has no more blocks than that.
+        InputError: the teacher has no more blocks than that, or the student that has begun is no student of it.
     """
 
     def __init__(
@@ -57,11 +58,15 @@ class Distillation:
         photos: Sequence[Path],
         features: Features | None = None,
         *,
+        begun: Generator | None = None,
         device: torch.device | None = None,
         seed: int = 0,
     ) -> None:
         self.device = device or torch.device("cpu")
-        self.student = with_fewer_blocks(teacher, blocks).train().requires_grad_(True)
+        student = with_fewer_blocks(teacher, blocks)
+        if begun is not None:
+            take_over(student, begun)
+        self.student = student.train().requires_grad_(True)
         self.student.to(self.device, memory_format=torch.channels_last)
         self.teacher = copy.deepcopy(teacher).to(self.device).eval().requires_grad_(False)
         self.teacher.convolve_in(fastest_dtype(self.device))
@@ -103,15 +108,21 @@ class Distillation:
         return copy.deepcopy(self.student).cpu().eval().requires_grad_(False)
 
     def _differences(self, painted: Tensor, wanted: Tensor) -> dict[str, Tensor]:
-        """How far a painting is from the teacher's: its pixels, and its features in units of the teacher's own."""
+        """How far a painting is from the teacher's: its pixels, its features, and how much each feature varies.
+
+        The last keeps faint strokes, which a difference place by place averages out.
+        """
         terms = {"pixels": (painted.float() - wanted).abs().mean()}
         if self.features is None:
             return terms
         with torch.no_grad():
             targets = [layer.float() for layer in self.features(wanted)]
         pairs = zip(self.features(painted), targets, strict=True)
-        apart = [(layer.float() - target).square().mean() / target.square().mean() for layer, target in pairs]
-        return terms | {"features": sum(apart) / len(apart)}
+        each = [
+            (_apart(layer.float(), target), _apart(_spread(layer.float()), _spread(target))) for layer, target in pairs
+        ]
+        places, spreads = (sum(values) / len(values) for values in zip(*each, strict=True))
+        return terms | {"features": places, "texture": spreads}
 
     def _crop(self) -> tuple[Tensor, Tensor]:
         """A crop (1, 3, c, c) of some photo, and the place that its grain is taken from."""
@@ -167,6 +178,25 @@ def with_fewer_blocks(generator: Generator, blocks: int) -> Generator:
     student = Generator(generator.styles, blocks=blocks, **sizes)
     student.load_state_dict(state)
     return student
+
+
+def take_over(student: Generator, begun: Generator) -> None:
+    """Give a student the weights of one that has begun. Raises InputError where it has other sizes or styles."""
+    for name in ("styles", "channels", "blocks", "grain"):
+        if begun.config[name] != student.config[name]:
+            found, wanted = begun.config[name], student.config[name]
+            raise InputError(f"The student that has begun has {name} {found}, and {wanted} are needed.")
+    student.load_state_dict(begun.state_dict())
+
+
+def _apart(one: Tensor, wanted: Tensor) -> Tensor:
+    """The squared difference in units of what is wanted."""
+    return (one - wanted).square().mean() / wanted.square().mean()
+
+
+def _spread(features: Tensor) -> Tensor:
+    """The deviation of each channel over the picture, (N, C)."""
+    return (features.flatten(2).var(dim=2) + 1e-6).sqrt()
 
 
 def _fallen(done: float) -> float:

@@ -68,11 +68,25 @@ def test_a_student_comes_to_paint_as_its_teacher(photos):
 
 def test_paintings_are_compared_by_features_too(photos):
     features = Features("squeezenet1_1", ("relu1", "fire3"), "random")
+    teacher = random_generator({"a": "A"}, 8, blocks=2)
+    losses = list(Distillation(teacher, 1, photos, features).learn(60))
+    assert losses[0].keys() == {"pixels", "features", "texture"}
+    for name in ("features", "texture"):
+        early, late = (sum(terms[name] for terms in part) for part in (losses[:6], losses[-6:]))
+        assert late < 0.8 * early, name
+
+
+def test_a_student_that_has_begun_goes_on(photos):
     teacher = random_generator(STYLES, 8, blocks=2)
-    losses = list(Distillation(teacher, 1, photos, features).learn(30))
-    assert losses[0].keys() == {"pixels", "features"}
-    early, late = (sum(terms["features"] for terms in part) for part in (losses[:6], losses[-6:]))
-    assert late < 0.8 * early
+    first = Distillation(teacher, 1, photos)
+    list(first.learn(3))
+    second = Distillation(teacher, 1, photos, begun=first.learned())
+    states = [network.state_dict() for network in (second.learned(), first.learned())]
+    assert all(torch.equal(states[0][key], value) for key, value in states[1].items())
+    with pytest.raises(InputError, match="has blocks 2, and 1 are needed"):
+        Distillation(teacher, 1, photos, begun=teacher)
+    with pytest.raises(InputError, match="has styles"):
+        Distillation(teacher, 1, photos, begun=random_generator({"c": "C"}, 8, blocks=1))
 
 
 def test_the_teacher_stays_as_it_was_and_the_same_seed_gives_the_same_student(photos):
