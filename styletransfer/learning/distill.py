@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from styletransfer.data.crops import Cropper
 from styletransfer.errors import InputError
 from styletransfer.images.files import load_picture
-from styletransfer.learning.fit import MAX_GRADIENT_NORM, in_fastest
+from styletransfer.learning.fit import drawn, in_fastest, updated
 from styletransfer.models.features import Features
-from styletransfer.models.generator import GRAIN_SIDE, Generator
+from styletransfer.models.generator import Generator
 from styletransfer.packs.contents import RECIPE, RUN, read_json
 from styletransfer.packs.folder import save_pack
 from styletransfer.packs.provenance import duration, versions
@@ -90,11 +90,7 @@ class Distillation:
             terms = self._differences(self.student(photo, style, corner=corner), wanted)
         sum(terms.values()).backward()
         rate = LEARNING_RATE * min(1.0, (self.steps + 1) / WARMUP) * _fallen(done)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        if nn.utils.clip_grad_norm_(self.student.parameters(), MAX_GRADIENT_NORM).isfinite():
-            self.optimizer.step()
-        self.optimizer.zero_grad()
+        updated(self.optimizer, list(self.student.parameters()), rate)
         self.steps += 1
         return {name: value.item() for name, value in terms.items()}
 
@@ -126,9 +122,8 @@ class Distillation:
 
     def _crop(self) -> tuple[Tensor, Tensor]:
         """A crop (1, 3, c, c) of some photo, and the place that its grain is taken from."""
-        source = self.cropper.random(PHOTO, self.steps)
-        photo = load_picture(self.photos[int(source.integers(len(self.photos)))]).rgb
-        corner = torch.from_numpy(source.integers(GRAIN_SIDE, size=(1, 2)))
+        number, corner = drawn(self.cropper, PHOTO, self.steps, len(self.photos))
+        photo = load_picture(self.photos[number]).rgb
         return self.cropper.cut_photo(self.steps, photo).to(self.device), corner.to(self.device)
 
 

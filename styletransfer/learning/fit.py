@@ -30,6 +30,7 @@ LONGEST_AVERAGE = 100  # steps
 LEARNING_RATES = {"all": 2e-3, "styles": 2e-2, "low-rank": 5e-3}
 RANK = 4
 STROKES_FIRST = 0.3  # share of the time in which the weight of content is the recipe's
+PHOTO = 7  # stream of random numbers: which photo, and where its grain is
 SCORED = -2  # the step whose random numbers are used to compare networks
 
 
@@ -105,21 +106,12 @@ class Fit:
 
     def _crop(self) -> tuple[Tensor, Tensor]:
         """A crop (1, 3, c, c) of the next photo, and the place that its grain is taken from."""
-        source = self.cropper.random(7, self.steps)
-        photo = self.photos[int(source.integers(len(self.photos)))]
-        corner = torch.from_numpy(source.integers(GRAIN_SIDE, size=(1, 2)))
-        return self.cropper.cut_photo(self.steps, photo).to(self.device), corner.to(self.device)
+        number, corner = drawn(self.cropper, PHOTO, self.steps, len(self.photos))
+        return self.cropper.cut_photo(self.steps, self.photos[number]).to(self.device), corner.to(self.device)
 
     def _update(self, done: float) -> None:
         rate = self.learning_rate * min(1.0, (self.steps + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        norm = nn.utils.clip_grad_norm_(self.moving, MAX_GRADIENT_NORM)
-        if norm.isfinite():  # a loss that is no number leaves its update out
-            self.optimizer.step()
-        else:
-            self.skipped += 1
-        self.optimizer.zero_grad()
+        self.skipped += not updated(self.optimizer, self.moving, rate)
         self.steps += 1
         share = 1 / min(LONGEST_AVERAGE, 1 + AVERAGED * self.steps)
         with torch.no_grad():
@@ -129,6 +121,23 @@ class Fit:
     def _put(self, values: Iterable[Tensor]) -> None:
         for weight, value in zip(self.moving, values, strict=True):
             weight.data.copy_(value)
+
+
+def updated(optimizer: torch.optim.Optimizer, weights: Sequence[nn.Parameter], rate: float) -> bool:
+    """Update weights by their gradients at that learning rate, and say so; what is no number leaves it out."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    is_number = bool(nn.utils.clip_grad_norm_(weights, MAX_GRADIENT_NORM).isfinite())
+    if is_number:
+        optimizer.step()
+    optimizer.zero_grad()
+    return is_number
+
+
+def drawn(cropper: Cropper, stream: int, step: int, photos: int) -> tuple[int, Tensor]:
+    """Which of so many photos a step looks at, and the place (1, 2) that its grain is taken from."""
+    source = cropper.random(stream, step)
+    return int(source.integers(photos)), torch.from_numpy(source.integers(GRAIN_SIDE, size=(1, 2)))
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """Convolutions that spare memory traffic: at twice the resolution computed at the lower one, and with their ReLU."""
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TypeVar
@@ -13,7 +14,7 @@ Layer = Callable[[Tensor], Tensor]
 _Settling = TypeVar("_Settling", bound="Settling")
 
 
-class Settling(nn.Conv2d):
+class Settling(nn.Conv2d, ABC):
     """A 3x3 convolution that is computed with four times the channels, the four pixels of a place beside one another.
 
     What becomes one pixel a place by a pixel shuffle is a quarter as wide and as high: less memory to move.
@@ -23,9 +24,9 @@ class Settling(nn.Conv2d):
         super().__init__(in_channels, out_channels, 3, padding=padding)
         self.register_buffer("settled", None, persistent=False)
 
+    @abstractmethod
     def fourfold(self) -> Tensor:
         """(4 D, ., 3, 3), float32: the weights of the four pixels."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def settle(self: _Settling) -> _Settling:

@@ -30,7 +30,7 @@ _LATE_REACH = 12  # pixels: how far the layers above quarter resolution see, 4 +
 EPSILON = 1e-3
 GRAIN_SIDE = 1024  # pixels after which the grain repeats
 GRAIN_CELLS = (4, 8, 16)  # pixels: sizes of its grains, each as strong as the others
-LEAST_KINSHIP = 0.4  # of networks that are blended: those that ship have 0.53 or more, networks trained apart about 0
+LEAST_KINSHIP = 0.5
 _FOUR = {torch.bfloat16: torch.int64, torch.float16: torch.int64, torch.float32: torch.complex128}  # as wide as four
 # What a pack may ask for, so that a stranger's config builds nothing huge.
 BOUNDS = {"channels": (4, 256), "blocks": (1, 32)}
@@ -240,8 +240,7 @@ class Generator(ModelMixin, ConfigMixin):
                 blocks = PlainBlocks(body)
             else:
                 blocks = FrozenBlocks(body, *self._scales_and_shifts(style_weights))
-            end = PlainEnd(up_half, narrow, up_full, deepcopy(self.to_rgb).settle())
-            return PlainGenerator(stem, blocks, end, self.config.grain)
+            return PlainGenerator(stem, blocks, PlainEnd(up_half, narrow, up_full, self.to_rgb), self.config.grain)
 
     def _styled(self) -> Iterator[StyledConv]:
         return iter((self.stem, *self.body, self.up_half, self.narrow, self.up_full))
