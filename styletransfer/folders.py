@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from styletransfer.errors import InputError
+
 PARTIAL = ".partial-"
 
 
@@ -48,6 +50,12 @@ def commit(folder: Path) -> None:
 def remove(folder: Path) -> None:
     """Delete a folder: it loses its name first, so that a kill leaves no half of it under that name."""
     shutil.rmtree(_retire(folder), ignore_errors=True)
+
+
+def check_parent(path: Path) -> None:
+    """Raises InputError where the folder that a file or folder is to be written into is not there."""
+    if not os.path.isdir(path.absolute().parent):
+        raise InputError("There is no folder {folder} for {name}: make it first.", folder=path.parent, name=path.name)
 
 
 def why_unwritten(error: Exception) -> str:

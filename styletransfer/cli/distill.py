@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from styletransfer.cli.flags import BAR, add_photos, count, photo_files, say
 from styletransfer.errors import InputError
+from styletransfer.folders import check_parent
 
 COMMANDS = ("distill",)
 
@@ -82,7 +83,4 @@ def _check_output(folder: Path) -> None:
     """Check before minutes of work that nothing lies where the pack goes, and that its parent is there."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError("{folder} is there already: name another.", folder=folder)
-    if not folder.absolute().parent.is_dir():
-        raise InputError(
-            "There is no folder {folder} for {name}: make it first.", folder=folder.parent, name=folder.name
-        )
+    check_parent(folder)

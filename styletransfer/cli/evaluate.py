@@ -8,7 +8,7 @@ from pathlib import Path
 
 from styletransfer.cli.flags import add_weights, count
 from styletransfer.errors import InputError
-from styletransfer.folders import why_unwritten
+from styletransfer.folders import check_parent, why_unwritten
 
 COMMANDS = ("evaluate",)
 
@@ -77,8 +77,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     for path in filter(None, (options.json, options.figure)):
-        if not path.absolute().parent.is_dir():  # checked before minutes of measuring
-            raise InputError(f"There is no folder {path.parent} for {path.name}: make it first.")
+        check_parent(path)  # before minutes of measuring
     # Modules that need torch are imported here, so that --help and mistyped arguments are answered at once.
     from styletransfer.evaluation.evaluate import evaluate
     from styletransfer.evaluation.meter import WeightFiles

@@ -19,7 +19,7 @@ from styletransfer.cli.flags import (
     end_with_stdin,
     photo_files,
 )
-from styletransfer.errors import InputError
+from styletransfer.folders import check_parent
 
 if TYPE_CHECKING:
     from styletransfer.learning.learner import Learner, Moment
@@ -87,8 +87,8 @@ def _learn(options: argparse.Namespace) -> int:
         end_with_stdin()
     seconds = math.inf if options.steps else checked_minutes(options.minutes) * 60
     check_output(options.output)
-    if options.preview and not options.preview.absolute().parent.is_dir():
-        raise InputError("There is no folder {folder} for {name}: make it first.", **_place(options.preview))
+    if options.preview:
+        check_parent(options.preview)
     learner = Learner(
         options.painting,
         name=options.name or style_name(options.output.name),
@@ -136,7 +136,3 @@ def _tell(options: argparse.Namespace, *lines: str) -> None:
             print(json.dumps({"said": line}), flush=True)
         else:
             tqdm.write(line, file=sys.stderr)
-
-
-def _place(path: Path) -> dict[str, object]:
-    return {"folder": path.parent, "name": path.name}

@@ -20,6 +20,7 @@ from styletransfer.cli import panorama as panorama_command
 from styletransfer.cli import video as video_command
 from styletransfer.cli.flags import INTERRUPTED, say
 from styletransfer.errors import InputError
+from styletransfer.folders import check_parent
 from styletransfer.models.memory import keep_freed_memory
 
 # What needs torch is imported where it is used: --help and mistyped arguments are answered at once.
@@ -233,10 +234,7 @@ def _check_output(output: Path, folders: Iterable[Path]) -> None:
         raise InputError("{name} is a file: several photos need a folder for their paintings.", name=output)
     if not output.exists() and output.suffix.lower() in PICTURE_SUFFIXES:
         raise InputError("{name} names a picture: several photos need a folder for their paintings.", name=output)
-    if not output.parent.is_dir():
-        raise InputError(
-            "There is no folder {folder} for {name}: make it first.", folder=output.parent, name=output.name
-        )
+    check_parent(output)
 
 
 def _painting_name(photo: Path, style: str | Mix, whole: bool = False) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from styletransfer.errors import InputError
-from styletransfer.folders import why_unwritten, written_whole
+from styletransfer.folders import check_parent, why_unwritten, written_whole
 from styletransfer.images.files import fit_long_side, load_picture, picture_to_tensor
 from styletransfer.models.generator import Generator
 from styletransfer.models.onnx_graph import IR_VERSION, OPSET, onnx_graph
@@ -78,8 +78,7 @@ def export_onnx(pack: Path, folder: Path, name: object = None) -> dict[str, Any]
 
 def check_target(folder: Path) -> None:
     """Raises InputError where an export cannot go there: it would replace files of something else."""
-    if not folder.absolute().parent.is_dir():
-        raise InputError("There is no folder {folder}: make it first.", folder=folder.absolute().parent)
+    check_parent(folder)
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / REPORT).is_file())):
         raise InputError("{folder} holds something else than an export: name a new folder.", folder=folder)
 

@@ -24,6 +24,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from styletransfer.errors import InputError, Sentence
+from styletransfer.folders import check_parent
 from styletransfer.images.colors import fill_hidden, split_alpha, to_8_bit, to_srgb
 from styletransfer.images.png import COLOR_TYPES, write_png
 
@@ -437,8 +438,7 @@ def check_target(path: Path) -> None:
             name=path,
             kinds=", ".join(_SAVED_AS),
         )
-    if not os.path.isdir(path.parent):
-        raise InputError("There is no folder {folder} for {name}: make it first.", folder=path.parent, name=path.name)
+    check_parent(path)
     if os.path.isdir(path):
         raise InputError("{name} is a folder: give another name for the picture.", name=path)
 

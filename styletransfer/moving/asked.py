@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from styletransfer.errors import InputError
+from styletransfer.folders import check_parent
 from styletransfer.images.finishing import finish, soft_mask
 from styletransfer.moving.frames import Frame
 from styletransfer.moving.steady import STEADINESS, SteadyPainter
@@ -64,10 +65,7 @@ def check_output(source: Path, output: Path, kinds: Iterable[str]) -> None:
         raise InputError(
             "{name} cannot hold what moves: end the name with one of {kinds}.", name=output, kinds=", ".join(kinds)
         )
-    if not output.parent.is_dir():
-        raise InputError(
-            "There is no folder {folder} for {name}: make it first.", folder=output.parent, name=output.name
-        )
+    check_parent(output)
     if output.is_dir():
         raise InputError("{name} is a folder: give another name for the video.", name=output)
     if output.exists() and source.exists() and output.samefile(source):
