@@ -14,9 +14,11 @@ from styletransfer.models.features import DownloadError
 from styletransfer.training.config import TrainingConfig
 from styletransfer.training.objective import Objective
 
-CROP_SIZE = 224  # pixels; a smaller crop gives more steps in the same time
+# Pixels. Each crop is asked to hold all of the painting. A small one cannot, and learns what lies in between; so fewer
+# steps of larger crops paint more in the same time, and keep more of the photo (docs/own-painting.md).
+CROP_SIZE = 352
 PAINTING_SIZE = 528  # pixels of the painting's long side, which says how large its strokes become
-PHOTO_SCALE = (1.2, 1.8)  # short side of a photo in crops
+PHOTO_SCALE = (1.0, 1.15)  # short side of a photo in crops
 LOSS_MARGIN = 16  # pixels
 
 # As recipes/common.yaml: with the heads of LPIPS content is what people see, without them all channels alike.
