@@ -27,9 +27,10 @@ _WITH_HEADS = {
     "content_layers": ("relu1", "fire3", "fire5", "fire6", "fire7", "fire8", "fire9"),
     "content_loss_weight": 2.2,
 }
-# Mean distance of crops from their photos that a style may come to, with the heads of LPIPS and without. Over ten
-# styles that ship it is 0.43 and 0.90, at a distance of 0.45 of whole photos as `evaluate` measures it.
-CONTENT_ALLOWED = {True: 0.46, False: 0.93}
+# Mean distance of crops from their photos that a style may come to, with the heads of LPIPS and without. Whole photos
+# that it has not seen are then 0.44 to 0.50 away, as `evaluate` measures it. Over ten styles that ship, crops are 0.43
+# and 0.90 away.
+CONTENT_ALLOWED = {True: 0.45, False: 0.93}
 _WITHOUT_HEADS = {"content_distance": "normalized", "content_loss_weight": 0.2}
 
 
