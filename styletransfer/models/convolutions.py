@@ -59,7 +59,7 @@ class DoublingConv(Settling):
     def fours(self, x: Tensor, convolve: Callable[..., Tensor] = F.conv2d) -> Tensor:
         """(N, C, h, w) -> (N, 4 D, h, w): what becomes (N, D, 2h, 2w) by a pixel shuffle."""
         # What lies beyond an edge is its last place, as bilinear interpolation has it.
-        return convolve(F.pad(x, (1, 1, 1, 1), mode="replicate"), *self._four_weights())
+        return convolve(_edges_repeated(x), *self._four_weights())
 
     def rectified_fours(self, x: Tensor) -> Tensor:
         """The ReLU of `fours`; for use."""
@@ -93,6 +93,14 @@ class EvenConv(Settling):
             (far, below), (wide, beside) = divmod(row + down - 1, 2), divmod(column + across - 1, 2)
             weight[:, row, column, :, below, beside, far + 1, wide + 1] = self.weight.detach()[:, :, down, across]
         return weight.reshape(4 * self.out_channels, 4 * self.in_channels, 3, 3)
+
+
+def _edges_repeated(x: Tensor) -> Tensor:
+    """(N, C, h, w) -> (N, C, h + 2, w + 2): beyond an edge is its last place once more."""
+    if torch.compiler.is_dynamo_compiling():  # torch 2.14 mistakes the layout of the padding's gradient
+        x = torch.cat([x[..., :1], x, x[..., -1:]], dim=3)
+        return torch.cat([x[..., :1, :], x, x[..., -1:, :]], dim=2)
+    return F.pad(x, (1, 1, 1, 1), mode="replicate")
 
 
 def _rounded_alike(fourfold: Tensor, dtype: torch.dtype) -> Tensor:
