@@ -108,10 +108,9 @@ class Fit:
     def _crop(self) -> tuple[Tensor, Tensor]:
         """A crop (1, 3, c, c) of the next photo, in other colors, and the place that its grain is taken from."""
         number, corner = drawn(self.cropper, PHOTO, self.steps, len(self.photos))
-        crop = varied(
-            self.cropper.cut_photo(self.steps, self.photos[number]), self.cropper.random(VARIATION, self.steps)
-        )
-        return crop.to(self.device), corner.to(self.device)
+        crop = self.cropper.cut_photo(self.steps, self.photos[number])
+        colors = self.cropper.random(VARIATION, self.steps)
+        return varied(crop, colors).to(self.device), corner.to(self.device)
 
     def _update(self, done: float) -> None:
         rate = self.learning_rate * min(1.0, (self.steps + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
