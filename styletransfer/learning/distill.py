@@ -22,7 +22,7 @@ from styletransfer.models.generator import Generator
 from styletransfer.packs.contents import RECIPE, RUN, read_json
 from styletransfer.packs.folder import save_pack
 from styletransfer.packs.provenance import duration, versions
-from styletransfer.painter import fastest_dtype
+from styletransfer.painter import fastest_dtype, fastest_format
 from styletransfer.pipeline import StyleTransferPipeline
 from styletransfer.samples import pack_samples
 
@@ -67,7 +67,7 @@ class Distillation:
         if begun is not None:
             take_over(student, begun)
         self.student = student.train().requires_grad_(True)
-        self.student.to(self.device, memory_format=torch.channels_last)
+        self.student.to(self.device, memory_format=fastest_format(self.device))
         self.teacher = copy.deepcopy(teacher).to(self.device).eval().requires_grad_(False)
         self.teacher.convolve_in(fastest_dtype(self.device))
         self.photos, self.steps = list(photos), 0

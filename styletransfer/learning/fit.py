@@ -19,7 +19,7 @@ from styletransfer.learning.recipe import CONTENT_ALLOWED
 from styletransfer.learning.variation import varied
 from styletransfer.models import losses
 from styletransfer.models.generator import GRAIN_SIDE, Generator, Share, blended
-from styletransfer.painter import fastest_dtype
+from styletransfer.painter import fastest_dtype, fastest_format
 from styletransfer.training.config import TrainingConfig
 from styletransfer.training.objective import Objective, without_border
 
@@ -59,7 +59,7 @@ class Fit:
         device: torch.device | None = None,
     ) -> None:
         self.device = device or torch.device("cpu")
-        self.generator = start.to(self.device, memory_format=torch.channels_last).train().requires_grad_(True)
+        self.generator = start.to(self.device, memory_format=fastest_format(self.device)).train().requires_grad_(True)
         self.objective, self.photos, self.config = objective, list(photos), objective.config
         self.learning_rate = learning_rate or LEARNING_RATES[way]
         self.moving = move(self.generator, way)
