@@ -1,0 +1,35 @@
+"""Ctrl-C between two steps: the step is done first, and a library that catches everything does not swallow it."""
+
+import signal
+
+import pytest
+
+from styletransfer.cli.stopping import between_steps
+
+
+def test_the_step_is_done_before_it_is_heeded():
+    done = []
+    with pytest.raises(KeyboardInterrupt), between_steps() as check:
+        check()
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except BaseException:  # as modules do that torch imports
+            pytest.fail("it was raised in the middle of the step")
+        done.append("step")
+        check()
+        done.append("more")
+    assert done == ["step"]
+
+
+def test_a_second_one_ends_the_step():
+    with pytest.raises(KeyboardInterrupt), between_steps():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("the second was not heeded")
+
+
+def test_what_was_there_before_is_there_again():
+    before = signal.getsignal(signal.SIGINT)
+    with between_steps():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
