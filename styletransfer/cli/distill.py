@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from styletransfer.cli.flags import BAR, add_photos, count, photo_files, say
-from styletransfer.cli.stopping import between_steps
+from styletransfer.cli.stopping import stoppable
 from styletransfer.errors import InputError
 from styletransfer.folders import check_parent
 
@@ -70,11 +70,9 @@ def _distill(options: argparse.Namespace) -> int:
         teacher, options.blocks, photos, features, begun=begun, device=place_of()[0], seed=options.seed
     )
     blocks = f"{options.blocks} residual block{'s' * (options.blocks > 1)}"
-    # None: no bar unless on a terminal.
-    with between_steps() as check, tqdm(total=1.0, bar_format=BAR, disable=None) as bar:
-        say(f"{teacher.config['blocks']} residual blocks to {options.blocks}, from {len(photos)} photos")
-        for terms in distillation.learn(options.steps):
-            check()
+    say(f"{teacher.config['blocks']} residual blocks to {options.blocks}, from {len(photos)} photos")
+    with tqdm(total=1.0, bar_format=BAR, disable=None) as bar:  # None: no bar unless on a terminal
+        for terms in stoppable(distillation.learn(options.steps)):
             bar.update(distillation.steps / options.steps - bar.n)
             bar.set_postfix_str(f"{distillation.steps} steps, {127.5 * terms['pixels']:.1f} of 255 from the whole")
     save_distilled(options.output, pack, distillation, time.monotonic() - began)

@@ -19,6 +19,7 @@ from styletransfer.cli.flags import (
     end_with_stdin,
     photo_files,
 )
+from styletransfer.cli.stopping import stoppable
 from styletransfer.folders import check_parent
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _learn(options: argparse.Namespace) -> int:
     )
     _tell(options, *(f"note: {note}" for note in learner.notes), f"starting from {learner.base}")
     try:
-        for moment in _shown(options, learner.learn(seconds, options.steps), learner):
+        for moment in _shown(options, stoppable(learner.learn(seconds, options.steps)), learner):
             if moment.is_better:
                 learner.save(options.output)
                 if options.preview:

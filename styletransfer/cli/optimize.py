@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from styletransfer.cli.flags import BAR, INTERRUPTED, add_weights
 from styletransfer.cli.learn import LPIPS, network_weights
+from styletransfer.cli.stopping import stoppable
 from styletransfer.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _work(made: "PictureOptimizer", seconds: float, options: argparse.Namespace)
 
     saved = time.monotonic()
     with tqdm(total=1.0, bar_format=BAR, disable=None) as bar:  # None: no bar unless on a terminal
-        for sight in made.optimize(seconds, options.steps):
+        for sight in stoppable(made.optimize(seconds, options.steps)):
             bar.update(sight.done - bar.n)
             bar.set_postfix_str(f"{sight.size[0]}x{sight.size[1]}, {sight.steps} steps")
             if time.monotonic() - saved > SAVED_EVERY:

@@ -1,19 +1,20 @@
 """Ctrl-C between two steps of long work, not in the middle of one."""
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+Step = TypeVar("Step")
 
 
-@contextmanager
-def between_steps() -> Iterator[Callable[[], None]]:
-    """Hold Ctrl-C back until the step is done; a second one ends the step, too.
+def stoppable(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps, with Ctrl-C held back until the one that is being done is done; a second one ends that, too.
 
     The first step of an optimizer imports modules of torch that catch every exception: a KeyboardInterrupt that was
     raised there was lost, and the work went on. In the main thread only, as Python's signals are.
 
-    Yields:
-        A function to call after each step: it raises KeyboardInterrupt where Ctrl-C was pressed.
+    Raises:
+        KeyboardInterrupt: someone pressed Ctrl-C; what came of the step is not handed on.
     """
     pressed = False
 
@@ -23,12 +24,11 @@ def between_steps() -> Iterator[Callable[[], None]]:
             raise KeyboardInterrupt
         pressed = True
 
-    def check() -> None:
-        if pressed:
-            raise KeyboardInterrupt
-
     before = signal.signal(signal.SIGINT, press)
     try:
-        yield check
+        for step in steps:
+            if pressed:
+                raise KeyboardInterrupt
+            yield step
     finally:
         signal.signal(signal.SIGINT, before)

@@ -31,7 +31,7 @@ LONGEST_AVERAGE = 100  # steps
 LEARNING_RATES = {"all": 2e-3, "styles": 2e-2, "low-rank": 5e-3}
 RANK = 4
 STROKES_FIRST = 0.3  # share of the time in which the weight of content is the recipe's
-PHOTO, VARIATION = 7, 8  # streams of random numbers: which photo, and where its grain is; its colors
+PHOTO, VARIATION = 7, 8  # streams of random numbers: which photo, and where its grain is; what becomes of it
 SCORED = -2  # the step whose random numbers are used to compare networks
 
 
@@ -106,11 +106,11 @@ class Fit:
         return found.eval().requires_grad_(False)
 
     def _crop(self) -> tuple[Tensor, Tensor]:
-        """A crop (1, 3, c, c) of the next photo, in other colors, and the place that its grain is taken from."""
+        """A crop (1, 3, c, c) of the next photo, as from elsewhere, and the place that its grain is taken from."""
         number, corner = drawn(self.cropper, PHOTO, self.steps, len(self.photos))
         crop = self.cropper.cut_photo(self.steps, self.photos[number])
-        colors = self.cropper.random(VARIATION, self.steps)
-        return varied(crop, colors).to(self.device), corner.to(self.device)
+        variation = self.cropper.random(VARIATION, self.steps)
+        return varied(crop, variation).to(self.device), corner.to(self.device)
 
     def _update(self, done: float) -> None:
         rate = self.learning_rate * min(1.0, (self.steps + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

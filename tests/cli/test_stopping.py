@@ -4,32 +4,38 @@ import signal
 
 import pytest
 
-from styletransfer.cli.stopping import between_steps
+from styletransfer.cli.stopping import stoppable
 
 
 def test_the_step_is_done_before_it_is_heeded():
     done = []
-    with pytest.raises(KeyboardInterrupt), between_steps() as check:
-        check()
+
+    def steps():
+        yield 1
         try:
             signal.raise_signal(signal.SIGINT)
         except BaseException:  # as modules do that torch imports
             pytest.fail("it was raised in the middle of the step")
         done.append("step")
-        check()
+        yield 2
         done.append("more")
+
+    with pytest.raises(KeyboardInterrupt):
+        for step in stoppable(steps()):
+            assert step == 1
     assert done == ["step"]
 
 
 def test_a_second_one_ends_the_step():
-    with pytest.raises(KeyboardInterrupt), between_steps():
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-        pytest.fail("the second was not heeded")
+    with pytest.raises(KeyboardInterrupt):
+        for _ in stoppable([1]):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            pytest.fail("the second was not heeded")
 
 
 def test_what_was_there_before_is_there_again():
     before = signal.getsignal(signal.SIGINT)
-    with between_steps():
+    for _ in stoppable([1]):
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
