@@ -2,9 +2,8 @@
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -12,9 +11,6 @@ from styletransfer.cli.flags import BAR, add_photos, count, photo_files, say
 from styletransfer.cli.stopping import stoppable
 from styletransfer.errors import InputError
 from styletransfer.folders import check_parent
-
-if TYPE_CHECKING:
-    from styletransfer.learning.distill import Distillation
 
 COMMANDS = ("distill",)
 
@@ -74,23 +70,15 @@ def _distill(options: argparse.Namespace) -> int:
         teacher, options.blocks, photos, features, begun=begun, device=place_of()[0], seed=options.seed
     )
     blocks = f"{options.blocks} residual block{'s' * (options.blocks > 1)}"
-    fewer = f"{teacher.config['blocks']} residual blocks to {options.blocks}, from {len(photos)} photos"
-    # All that is shown, too: a Ctrl-C right after the first line was lost once while the bar was set up.
-    for _ in stoppable(_shown(distillation, options.steps, fewer)):
-        pass
+    with stoppable(distillation.learn(options.steps)) as steps:
+        say(f"{teacher.config['blocks']} residual blocks to {options.blocks}, from {len(photos)} photos")
+        with tqdm(total=1.0, bar_format=BAR, disable=None) as bar:  # None: no bar unless on a terminal
+            for terms in steps:
+                bar.update(distillation.steps / options.steps - bar.n)
+                bar.set_postfix_str(f"{distillation.steps} steps, {127.5 * terms['pixels']:.1f} of 255 from the whole")
     save_distilled(options.output, pack, distillation, time.monotonic() - began)
     say(f"pack: {options.output} ({blocks} in place of {teacher.config['blocks']})")
     return 0
-
-
-def _shown(distillation: "Distillation", steps: int, begins: str) -> Iterator[None]:
-    """Learn step by step, shown by a line of what begins and by a bar."""
-    say(begins)
-    with tqdm(total=1.0, bar_format=BAR, disable=None) as bar:  # None: no bar unless on a terminal
-        for terms in distillation.learn(steps):
-            bar.update(distillation.steps / steps - bar.n)
-            bar.set_postfix_str(f"{distillation.steps} steps, {127.5 * terms['pixels']:.1f} of 255 from the whole")
-            yield
 
 
 def _check_output(folder: Path) -> None:

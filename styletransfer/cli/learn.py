@@ -98,14 +98,15 @@ def _learn(options: argparse.Namespace) -> int:
         photos=photo_files(options.photos) if options.photos else (),
         weights=network_weights(options),
     )
-    _tell(options, *(f"note: {note}" for note in learner.notes), f"starting from {learner.base}")
     try:
-        for moment in _shown(options, stoppable(learner.learn(seconds, options.steps)), learner):
-            if moment.is_better:
-                learner.save(options.output)
-                if options.preview:
-                    painting = learner.pipeline()(learner.photos[0], learner.name)
-                    save_picture(painting, options.preview)
+        with stoppable(learner.learn(seconds, options.steps)) as moments:
+            _tell(options, *(f"note: {note}" for note in learner.notes), f"starting from {learner.base}")
+            for moment in _shown(options, moments, learner):
+                if moment.is_better:
+                    learner.save(options.output)
+                    if options.preview:
+                        painting = learner.pipeline()(learner.photos[0], learner.name)
+                        save_picture(painting, options.preview)
     except KeyboardInterrupt:
         if learner.fit.steps:
             learner.save(options.output)

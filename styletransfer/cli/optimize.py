@@ -99,8 +99,9 @@ def _work(made: "PictureOptimizer", seconds: float, options: argparse.Namespace)
     from styletransfer.images.files import save_picture
 
     saved = time.monotonic()
-    with tqdm(total=1.0, bar_format=BAR, disable=None) as bar:  # None: no bar unless on a terminal
-        for sight in stoppable(made.optimize(seconds, options.steps)):
+    sights = stoppable(made.optimize(seconds, options.steps))
+    with sights as seen, tqdm(total=1.0, bar_format=BAR, disable=None) as bar:  # None: no bar unless on a terminal
+        for sight in seen:
             bar.update(sight.done - bar.n)
             bar.set_postfix_str(f"{sight.size[0]}x{sight.size[1]}, {sight.steps} steps")
             if time.monotonic() - saved > SAVED_EVERY:

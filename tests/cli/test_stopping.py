@@ -20,15 +20,15 @@ def test_the_step_is_done_before_it_is_heeded():
         yield 2
         done.append("more")
 
-    with pytest.raises(KeyboardInterrupt):
-        for step in stoppable(steps()):
+    with pytest.raises(KeyboardInterrupt), stoppable(steps()) as checked:
+        for step in checked:
             assert step == 1
     assert done == ["step"]
 
 
 def test_a_second_one_ends_the_step():
-    with pytest.raises(KeyboardInterrupt):
-        for _ in stoppable([1]):
+    with pytest.raises(KeyboardInterrupt), stoppable([1]) as checked:
+        for _ in checked:
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
             pytest.fail("the second was not heeded")
@@ -36,6 +36,16 @@ def test_a_second_one_ends_the_step():
 
 def test_what_was_there_before_is_there_again():
     before = signal.getsignal(signal.SIGINT)
-    for _ in stoppable([1]):
-        assert signal.getsignal(signal.SIGINT) is not before
+    with stoppable([1]) as checked:
+        for _ in checked:
+            assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_it_is_held_back_before_the_first_step_too():
+    done = []
+    with pytest.raises(KeyboardInterrupt), stoppable(done.append(step) or step for step in (1, 2)) as checked:
+        signal.raise_signal(signal.SIGINT)
+        for _ in checked:
+            pytest.fail("it was lost")
+    assert done == [1]
